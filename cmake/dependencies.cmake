@@ -1,0 +1,24 @@
+# Libraries from the distribution (setup.sh installs them). Debian 12 and Ubuntu 24.04 ship different majors of Catch2
+# and different packaging of some headers, so what differs is settled here and nowhere else.
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(Threads REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(PNG REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(fmt REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)
+pkg_check_modules(LIBZIP REQUIRED IMPORTED_TARGET libzip)
+
+# nifticlib: NIfTI-1 and -2 (libnifti2-dev); its headers lie in their own folder.
+find_path(NIFTI_INCLUDE_DIR nifti2_io.h PATH_SUFFIXES nifti REQUIRED)
+find_library(NIFTI2_LIBRARY nifti2 REQUIRED)
+find_library(ZNZ_LIBRARY znz REQUIRED)
+add_library(nifti2 INTERFACE)
+target_include_directories(nifti2 SYSTEM INTERFACE ${NIFTI_INCLUDE_DIR})
+target_link_libraries(nifti2 INTERFACE ${NIFTI2_LIBRARY} ${ZNZ_LIBRARY} ZLIB::ZLIB)
+
+if(SRENGINE_TESTS)
+  find_package(Catch2 REQUIRED)  # 2.13 in Debian 12, 3.x in Ubuntu 24.04
+endif()

@@ -1,0 +1,1 @@
+#include "weights/weights_error.h"
