@@ -1,0 +1,88 @@
+// What a weights file holds: the description of a network, and from it the table of its tensors. Reader, writer,
+// importer, engine and tests walk this table; names and shapes are written down nowhere else.
+//
+//   stem.conv.weight                                  (2k, 1, 3, 3, 3)
+//   blocks.I.units.J.norm.{weight,bias}               (c)            c = (2 + J) k, or 4k behind a bottleneck
+//   blocks.I.units.J.conv.weight                      (k, c, 3, 3, 3)
+//   blocks.I.units.J.bottleneck.norm.{weight,bias}    ((2 + J) k)    where the unit has a bottleneck
+//   blocks.I.units.J.bottleneck.conv.weight           (4k, (2 + J) k, 1, 1, 1)
+//   compressors.I.conv.weight                         (2k, T(I + 1), 1, 1, 1)   I = 0 .. B-2: the one before block I+1
+//   combine.conv.weight                               (1, T(B), 1, 1, 1)        without "-r"
+//   reconstruction.compress.conv.weight               (8k, T(B), 1, 1, 1)       with "-r"
+//   reconstruction.norm.{weight,bias}                 (8k)
+//   reconstruction.conv.weight                        (1, 8k, 3, 3, 3)
+//
+// T(n) is the number of channels of the trunk after n blocks. Optional beside each conv.weight: conv.bias (co); beside
+// each norm, both or neither: norm.running_mean and norm.running_var (c). Definitions: docs/spec.md, sections 2 and 7.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace sr {
+
+enum class Bottleneck { automatic, never, always };        // "auto" (where c > 4k) | "never" | "always"
+enum class Trunk { with_inputs, new_features };            // "with-inputs" | "new-features"
+enum class BatchNorm { patch, running, scan };             // "patch" | "running" | "scan"
+enum class Interpolation { nearest, linear, cubic, sinc };  // "linear" and "sinc" are what a model's `input` may be
+
+struct ModelDescription {
+  std::string architecture = "mdcsrn";
+  int blocks = 4;      // B, 1 .. 64
+  int units = 4;       // U per block, 1 .. 64
+  int growth = 12;     // k, 1 .. 256
+  Bottleneck bottleneck = Bottleneck::automatic;
+  Trunk trunk = Trunk::with_inputs;
+  bool reconstruction = false;  // the "-r" variant
+  bool residual = false;        // the input is added to the output
+  Interpolation input = Interpolation::linear;  // how a low-resolution scan is brought to the output grid
+  double norm_eps = 1e-5;
+  BatchNorm batch_norm = BatchNorm::patch;  // the default of `run --batch-norm`
+
+  friend bool operator==(const ModelDescription&, const ModelDescription&) = default;
+
+  bool unit_has_bottleneck(int unit) const;
+  int trunk_channels(int n_blocks) const;
+  std::string name() const;  // "b4u4", "b1u16-r", "b4u4 k16"
+};
+
+// The rule that gives a and b of x' = (x - a) / b.
+//   none        a = 0, b = 1
+//   scale       a = 0, b = by                                        "scale:4095"
+//   zscore      a = mean, b = standard deviation of all voxels
+//   foreground  a = 0, b = mean of the voxels above the volume's mean (tissue; background hardly moves it)
+//   percentile  a = 0, b = the given percentile of all voxels         "percentile:99.5"
+struct Normalization {
+  enum class Kind { none, scale, zscore, foreground, percentile } kind = Kind::none;
+  double by = 1;  // scale: the divisor; percentile: 0 < by <= 100
+  friend bool operator==(const Normalization&, const Normalization&) = default;
+};
+
+// "none", "scale:4095", "zscore", "foreground", "percentile:99.5". Throws WeightsError with the list of what there is.
+Normalization parse_normalization(const std::string& text);
+std::string to_string(const Normalization&);
+std::string to_string(Bottleneck);
+std::string to_string(Trunk);
+std::string to_string(BatchNorm);
+std::string to_string(Interpolation);
+
+enum class TensorRole { conv_weight, conv_bias, norm_weight, norm_bias, running_mean, running_var };
+
+struct TensorSpec {
+  std::string name;
+  std::vector<int64_t> shape;
+  TensorRole role;
+  bool optional;
+};
+
+// Every tensor the description may have, in the order of the forward pass.
+std::vector<TensorSpec> tensor_table(const ModelDescription& model);
+
+// Convolution weights of the model; stride is 1 everywhere, so also its multiply-adds per voxel (spec.md section 2).
+int64_t multiply_adds_per_voxel(const ModelDescription& model);
+
+// "b4u4", "b1u16-r", with options after commas: "b4u4,k=16,bottleneck=never,trunk=new-features,residual".
+ModelDescription parse_model_name(const std::string& text);
+
+}  // namespace sr

@@ -1,0 +1,46 @@
+// A network with its numbers, and the file it is kept in: a valid safetensors file with srengine.* metadata.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "weights/schema.h"
+#include "weights/weights_error.h"
+
+namespace sr {
+
+struct Tensor {
+  std::vector<int64_t> shape;
+  std::vector<float> data;
+};
+
+struct Weights {
+  ModelDescription model;
+  Normalization normalization;
+  nlohmann::json provenance = nlohmann::json::object();  // trained on what, steps, loss, validation figures, licence
+  std::map<std::string, Tensor> tensors;                 // by schema name; F16 files are widened to float32
+  std::string sha256;                                    // of the tensor bytes as they lie in the file, hex
+  bool half_precision = false;                           // the file's tensors are F16
+
+  const Tensor& at(const std::string& name) const { return tensors.at(name); }
+  const Tensor* find(const std::string& name) const;
+};
+
+// Reads and checks everything (lengths, overlaps, dtypes, shapes against the model, checksum) before use; allocates no
+// more than a small multiple of the file's size. Throws WeightsError.
+Weights load_weights(const std::filesystem::path& path);
+
+// Writes beside and renames; throws WeightsError where it cannot. Fills in sha256.
+void save_weights(const std::filesystem::path& path, Weights& weights, bool half_precision = false);
+
+// Every required tensor is there with its shape, nothing is left over. Throws WeightsError that lists what is not.
+void check_against_schema(const Weights& weights, const std::string& where);
+
+// A network with He-initialised random numbers: for `srengine bench --model` and for tests.
+Weights random_weights(const ModelDescription& model, uint64_t seed);
+
+}  // namespace sr
