@@ -1,1 +1,42 @@
-int main() { return 0; }
+// srengine: restores the resolution of 3D brain MRI. Exit codes are those of engine/status.h.
+#include <fmt/core.h>
+
+#include <cstdio>
+#include <new>
+
+#include "engine/status.h"
+#include "tools/commands.h"
+#include "weights/weights_error.h"
+
+namespace {
+
+int report(sr::Status status, const std::string& sentence) {
+  fmt::print(stderr, "srengine: {}\n", sentence);
+  return static_cast<int>(status);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"srengine restores the resolution of 3D brain MRI with mDCSRN networks."};
+  app.set_version_flag("--version", "srengine " SRENGINE_VERSION);
+  app.require_subcommand(1);
+  app.failure_message(CLI::FailureMessage::help);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
+    return report(sr::Status::bad_usage, std::string(e.what()) + " (srengine --help lists commands and options)");
+  } catch (const sr::WeightsError& e) {
+    return report(sr::Status::bad_weights, e.what());
+  } catch (const sr::Error& e) {
+    return report(e.status, e.what());
+  } catch (const std::bad_alloc&) {
+    return report(sr::Status::device_trouble, "memory is exhausted; --max-memory and --batch lower what a run needs");
+  }
+  // A result that could not be printed is an error, as for any tool in a pipe.
+  if (std::fflush(stdout) != 0 || std::ferror(stdout))
+    return report(sr::Status::bad_output, "standard output could not be written");
+  return 0;
+}

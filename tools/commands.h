@@ -1,0 +1,9 @@
+// The subcommands of `srengine`, one file each. A callback writes results to stdout and progress to stderr and throws
+// Error or WeightsError for main to report.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace sr {
+
+}  // namespace sr
