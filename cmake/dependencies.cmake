@@ -7,6 +7,7 @@ find_package(PNG REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(fmt REQUIRED)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)  # libssl-dev; SHA-256 of weights
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)
 pkg_check_modules(LIBZIP REQUIRED IMPORTED_TARGET libzip)
@@ -18,6 +19,12 @@ find_library(ZNZ_LIBRARY znz REQUIRED)
 add_library(nifti2 INTERFACE)
 target_include_directories(nifti2 SYSTEM INTERFACE ${NIFTI_INCLUDE_DIR})
 target_link_libraries(nifti2 INTERFACE ${NIFTI2_LIBRARY} ${ZNZ_LIBRARY} ZLIB::ZLIB)
+
+# kissfft: the header-only template (its shared library is float only). System headers: its warnings are not ours.
+find_path(KISSFFT_INCLUDE_DIR kissfft/kissfft.hh REQUIRED)
+include(CheckCXXCompilerFlag)
+check_cxx_compiler_flag(-fcx-limited-range SRENGINE_HAS_CX_LIMITED_RANGE)
+set(SRENGINE_COMPLEX_OPTIONS $<$<BOOL:${SRENGINE_HAS_CX_LIMITED_RANGE}>:-fcx-limited-range>)
 
 if(SRENGINE_TESTS)
   find_package(Catch2 REQUIRED)  # 2.13 in Debian 12, 3.x in Ubuntu 24.04

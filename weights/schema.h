@@ -22,20 +22,25 @@
 
 namespace sr {
 
-enum class Bottleneck { automatic, never, always };        // "auto" (where c > 4k) | "never" | "always"
-enum class Trunk { with_inputs, new_features };            // "with-inputs" | "new-features"
-enum class BatchNorm { patch, running, scan };             // "patch" | "running" | "scan"
+enum class Bottleneck { automatic, never, always };         // "auto" (where c > 4k) | "never" | "always"
+enum class Trunk { with_inputs, new_features };             // "with-inputs" | "new-features"
+enum class BatchNorm { patch, running, scan };              // "patch" | "running" | "scan"
 enum class Interpolation { nearest, linear, cubic, sinc };  // "linear" and "sinc" are what a model's `input` may be
+
+// The largest networks that are read; a file that asks for more is refused before anything is sized by it.
+namespace limits {
+inline constexpr int blocks = 64, units = 64, growth = 256;
+}
 
 struct ModelDescription {
   std::string architecture = "mdcsrn";
-  int blocks = 4;      // B, 1 .. 64
-  int units = 4;       // U per block, 1 .. 64
-  int growth = 12;     // k, 1 .. 256
+  int blocks = 4;   // B, 1 .. 64
+  int units = 4;    // U per block, 1 .. 64
+  int growth = 12;  // k, 1 .. 256
   Bottleneck bottleneck = Bottleneck::automatic;
   Trunk trunk = Trunk::with_inputs;
-  bool reconstruction = false;  // the "-r" variant
-  bool residual = false;        // the input is added to the output
+  bool reconstruction = false;                  // the "-r" variant
+  bool residual = false;                        // the input is added to the output
   Interpolation input = Interpolation::linear;  // how a low-resolution scan is brought to the output grid
   double norm_eps = 1e-5;
   BatchNorm batch_norm = BatchNorm::patch;  // the default of `run --batch-norm`
@@ -61,11 +66,19 @@ struct Normalization {
 
 // "none", "scale:4095", "zscore", "foreground", "percentile:99.5". Throws WeightsError with the list of what there is.
 Normalization parse_normalization(const std::string& text);
+// "" where the rule's number makes sense, else what is wrong with it.
+std::string check_normalization(const Normalization&);
 std::string to_string(const Normalization&);
 std::string to_string(Bottleneck);
 std::string to_string(Trunk);
 std::string to_string(BatchNorm);
 std::string to_string(Interpolation);
+
+// The same words back. Throw WeightsError with the list of what there is.
+Bottleneck parse_bottleneck(const std::string& text);
+Trunk parse_trunk(const std::string& text);
+BatchNorm parse_batch_norm(const std::string& text);
+Interpolation parse_model_input(const std::string& text);  // "linear" | "sinc"
 
 enum class TensorRole { conv_weight, conv_bias, norm_weight, norm_bias, running_mean, running_var };
 
@@ -78,6 +91,9 @@ struct TensorSpec {
 
 // Every tensor the description may have, in the order of the forward pass.
 std::vector<TensorSpec> tensor_table(const ModelDescription& model);
+
+// Product of the extents. For shapes that are known to be sound: a table's, or a checked file's.
+int64_t element_count(const std::vector<int64_t>& shape);
 
 // Convolution weights of the model; stride is 1 everywhere, so also its multiply-adds per voxel (spec.md section 2).
 int64_t multiply_adds_per_voxel(const ModelDescription& model);

@@ -2,11 +2,21 @@
 #pragma once
 
 #include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
 
 namespace sr {
 
 struct WeightsError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+
+// 'name' as a sentence may show it: control characters become '?', and what is longer than 80 characters is cut. Files
+// hold whatever bytes they like for names.
+std::string shown(std::string_view name);
+
+// "'a', 'b', 'c' and 5 more".
+std::string shown_list(const std::vector<std::string>& names);
 
 }  // namespace sr

@@ -24,7 +24,7 @@ struct Weights {
   nlohmann::json provenance = nlohmann::json::object();  // trained on what, steps, loss, validation figures, licence
   std::map<std::string, Tensor> tensors;                 // by schema name; F16 files are widened to float32
   std::string sha256;                                    // of the tensor bytes as they lie in the file, hex
-  bool half_precision = false;                           // the file's tensors are F16
+  bool half_precision = false;                           // the file's convolution weights are F16
 
   const Tensor& at(const std::string& name) const { return tensors.at(name); }
   const Tensor* find(const std::string& name) const;
@@ -34,11 +34,22 @@ struct Weights {
 // more than a small multiple of the file's size. Throws WeightsError.
 Weights load_weights(const std::filesystem::path& path);
 
-// Writes beside and renames; throws WeightsError where it cannot. Fills in sha256.
+// Writes beside and renames; throws WeightsError where it cannot. Fills in sha256 and half_precision. Half precision
+// halves the convolution weights only; norms and biases, few but of any magnitude, stay F32.
 void save_weights(const std::filesystem::path& path, Weights& weights, bool half_precision = false);
 
-// Every required tensor is there with its shape, nothing is left over. Throws WeightsError that lists what is not.
+// The metadata of a weights file, without its tensors. Throws WeightsError, starting with `where`, where a field is
+// missing or not what it must be; the format version comes first.
+void parse_weights_metadata(const std::map<std::string, std::string>& metadata, const std::string& where,
+                            Weights& weights);
+
+// Every required tensor is there with its shape, nothing is left over, every number is finite and no variance negative.
+// Throws WeightsError, starting with `where`, that lists what is not so.
 void check_against_schema(const Weights& weights, const std::string& where);
+
+// What `srengine info` prints: architecture, parameters and multiply-adds per layer, normalization, provenance,
+// checksum.
+std::string describe(const Weights& weights, const std::filesystem::path& path);
 
 // A network with He-initialised random numbers: for `srengine bench --model` and for tests.
 Weights random_weights(const ModelDescription& model, uint64_t seed);

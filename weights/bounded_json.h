@@ -1,0 +1,15 @@
+// JSON out of files that nobody vouches for.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+namespace sr {
+
+// Parses a JSON object. Throws WeightsError, starting with `what`, where it is no JSON object, is nested deeper than 16
+// levels (the library walks some of its work recursively) or names a key twice (readers disagree about which one
+// counts).
+nlohmann::json parse_json_object(std::string_view text, const std::string& what);
+
+}  // namespace sr
