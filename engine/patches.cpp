@@ -1,1 +1,30 @@
-// being written
+#include "engine/patches.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+namespace sr {
+
+PatchGrid make_patch_grid(Size3 volume, Size3 patch, int margin) {
+  const int smallest = std::min({patch.d, patch.h, patch.w});
+  if (margin < 0 || 2 * margin >= smallest)
+    throw Error(Status::bad_usage, fmt::format("a margin of {} voxels leaves nothing of a patch of {}x{}x{}; it must be "
+                                               "at least 0 and below half the patch",
+                                               margin, patch.w, patch.h, patch.d));
+  const auto patches_along = [&](int n, int size) { return (n + size - 2 * margin - 1) / (size - 2 * margin); };
+  return {volume,
+          patch,
+          margin,
+          patches_along(volume.d, patch.d),
+          patches_along(volume.h, patch.h),
+          patches_along(volume.w, patch.w)};
+}
+
+Origin PatchGrid::origin(int i) const {
+  const int ix = i % nx, iy = i / nx % ny, iz = i / nx / ny;
+  return {iz * (patch.d - 2 * margin) - margin, iy * (patch.h - 2 * margin) - margin,
+          ix * (patch.w - 2 * margin) - margin};
+}
+
+}  // namespace sr

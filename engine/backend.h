@@ -1,0 +1,61 @@
+// What runs a network over the patches of a volume.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "engine/network.h"
+#include "engine/norm_mode.h"
+#include "engine/patches.h"
+#include "engine/volume.h"
+
+namespace sr {
+
+enum class BackendKind {
+  cpu,  // float32, SIMD, threads
+  ref,  // plain loops in double: the specification, slow
+};
+
+struct BackendOptions {
+  BackendKind kind = BackendKind::cpu;
+  ConvAlgorithm conv = ConvAlgorithm::winograd4;
+  Size3 patch{70, 70, 70};
+  int threads = 0;         // 0: as many as the process may use
+  int batch = 0;           // patches in flight; 0: one per group of 8 threads
+  int64_t max_memory = 0;  // bytes that the patches in flight may take together; 0: nine tenths of the machine's memory
+};
+
+// Called after each patch, one call at a time; false stops the run with Error{interrupted}. done counts up to total,
+// over both passes where there are two.
+using Progress = std::function<bool(int done, int total)>;
+
+struct RestoreJob {
+  const PatchGrid& grid;
+  const Volume& input;
+  Intensity intensity;
+  Pad pad = Pad::zero;
+  BatchNorm batch_norm = BatchNorm::patch;
+  Progress progress;  // may be empty
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  // output has the input's size; every voxel is written. It does not depend on threads or batch, to the last bit.
+  virtual void restore(const RestoreJob& job, Volume& output) = 0;
+  // One forward pass of the first patch of the grid, nothing merged: what the benchmark times.
+  virtual void forward_once(const RestoreJob& job) = 0;
+  virtual std::string describe() const = 0;  // "CPU (AVX2), 2 threads, 1 patch in flight"
+  virtual int threads() const = 0;
+  virtual int batch() const = 0;
+  virtual int64_t buffer_bytes() const = 0;  // of all patches in flight
+};
+
+// The network must outlive the backend. Throws Error{device_trouble} where one patch does not fit into the memory.
+std::unique_ptr<Backend> make_backend(const Mdcsrn& network, const BackendOptions& options);
+
+// Processors this process may use (its affinity), at least 1.
+int usable_processors();
+
+}  // namespace sr

@@ -1,0 +1,246 @@
+// The backends that run on the host: `cpu` in float32 and `ref` in double share everything but the convolution.
+#include <fmt/core.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+#include "engine/backend.h"
+#include "engine/net_mdcsrn.h"
+#include "kernels/cpu_target.h"
+#include "kernels/memory.h"
+
+namespace sr {
+namespace {
+
+// The convolution, in the two precisions. Prepared once for a network, shared by all patches in flight.
+struct CpuConvs {
+  using Value = float;
+  std::vector<PackedConv> packed;
+
+  CpuConvs(const Mdcsrn& network, ConvAlgorithm algorithm) {
+    for (const ConvLayer* conv : network.convs()) packed.emplace_back(conv->view(), algorithm);
+  }
+  void run(Features<float> f, Channels x, Prologue<float> prologue, const ConvLayer& conv, Channels y,
+           ChannelSums* sums, ConvScratch& scratch) const {
+    conv3d_forward_cpu(f, x, prologue, packed[static_cast<size_t>(conv.id)], y, sums, scratch);
+  }
+  static Layout layout(Size3 patch) { return padded_layout(patch); }
+  static std::string name() { return fmt::format("CPU ({})", cpu_target()); }
+};
+
+struct RefConvs {
+  using Value = double;
+  RefConvs(const Mdcsrn&, ConvAlgorithm) {}
+  void run(Features<double> f, Channels x, Prologue<double> prologue, const ConvLayer& conv, Channels y,
+           ChannelSums* sums, ConvScratch&) const {
+    conv3d_forward_ref(f, x, prologue, conv.view(), y, sums);
+  }
+  static Layout layout(Size3 patch) { return dense_layout(patch); }
+  static std::string name() { return "reference (plain loops, double)"; }
+};
+
+// The buffer of one patch in flight: zero at the start, so that padding lanes are.
+class Buffer {
+ public:
+  explicit Buffer(int64_t n_bytes) : memory_(static_cast<size_t>(n_bytes) / sizeof(float) + 1) {}
+  template <class T>
+  T* as() { return reinterpret_cast<T*>(memory_.data()); }
+
+ private:
+  HugeBuffer memory_;
+};
+
+// How the norms of one pass get their statistics; all null: from the patch, and nobody asks.
+struct NormSource {
+  const FrozenNorms* frozen = nullptr;
+  ScanStatistics* record = nullptr;
+};
+
+// One patch in flight.
+template <class Convs>
+class Lane : public PatchOps {
+ public:
+  using T = typename Convs::Value;
+
+  Lane(const Mdcsrn& network, const Plan& plan, const Convs& convs, int n_threads)
+      : network_(network),
+        plan_(plan),
+        convs_(convs),
+        scratch_(n_threads),
+        buffer_(plan.elements() * int64_t{sizeof(T)}),
+        features_{buffer_.as<T>(), plan.layout},
+        sums_(static_cast<size_t>(plan.n_channels)) {}
+
+  void forward(const RestoreJob& job, int patch, const NormSource& norms) {
+    patch_ = patch;
+    norms_ = norms;
+    gather_patch(job.input.data.data(), job.input.size, job.grid.origin(patch), job.pad, job.intensity, features_,
+                 plan_.image.first);
+    mdcsrn_forward(network_, plan_, *this);
+  }
+
+  void merge(const RestoreJob& job, Volume& output) {
+    merge_patch(features_, plan_.output.first, job.grid.origin(patch_), job.grid.margin, job.intensity,
+                output.data.data(), output.size);
+  }
+
+ private:
+  void conv3d(Channels x, const ConvLayer& conv, Channels y) override {
+    convs_.run(features_, x, {}, conv, y, sums_.data() + y.first, scratch_);
+  }
+
+  void norm_elu_conv3d(Channels x, const NormConv& layer, Channels y) override {
+    const NormAffine& affine = affine_of(layer.norm, sums_.data() + x.first);
+    scale_.assign(affine.scale.begin(), affine.scale.end());
+    shift_.assign(affine.shift.begin(), affine.shift.end());
+    convs_.run(features_, x, {scale_.data(), shift_.data()}, layer.conv, y, sums_.data() + y.first, scratch_);
+  }
+
+  void add(Channels x, Channels y) override { add_channel(features_, x.first, y.first); }
+
+  const NormAffine& affine_of(const NormLayer& norm, const ChannelSums* sums) {
+    if (norms_.frozen) return (*norms_.frozen)[static_cast<size_t>(norm.id)];
+    if (norms_.record) norms_.record->record(patch_, norm, sums);
+    batch_norm_affine(norm, sums, static_cast<double>(plan_.layout.size.voxels()), affine_);
+    return affine_;
+  }
+
+  const Mdcsrn& network_;
+  const Plan& plan_;
+  const Convs& convs_;
+  ConvScratch scratch_;
+  Buffer buffer_;
+  Features<T> features_;
+  std::vector<ChannelSums> sums_;  // of each channel of the buffer, as last written
+  NormSource norms_;
+  int patch_ = 0;
+  NormAffine affine_;
+  std::vector<T> scale_, shift_;
+};
+
+// Runs f(thread, item) for every item on one std::thread per lane; the first exception stops all and is thrown on.
+template <class F>
+void for_each_item(int n_threads, int n_items, F f) {
+  std::atomic<int> next{0};
+  std::exception_ptr failure;
+  std::mutex failure_mutex;
+  const auto work = [&](int thread) {
+    try {
+      for (int item = next++; item < n_items; item = next++) f(thread, item);
+    } catch (...) {
+      const std::lock_guard lock(failure_mutex);
+      if (!failure) failure = std::current_exception();
+      next = n_items;
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int thread = 1; thread < n_threads; thread++) threads.emplace_back(work, thread);
+  work(0);
+  for (std::thread& thread : threads) thread.join();
+  if (failure) std::rethrow_exception(failure);
+}
+
+template <class Convs>
+class HostBackend : public Backend {
+ public:
+  HostBackend(const Mdcsrn& network, const BackendOptions& options)
+      : network_(network),
+        options_(options),
+        plan_(network, Convs::layout(options.patch)),
+        convs_(network, options.conv) {
+    options_.threads = options.threads > 0 ? options.threads : usable_processors();
+    options_.batch = patches_in_flight(options.batch);
+    lanes_.resize(static_cast<size_t>(options_.batch));
+  }
+
+  void restore(const RestoreJob& job, Volume& output) override {
+    const int n = job.grid.count();
+    const bool two_passes = job.batch_norm == BatchNorm::scan;
+    int done = 0;
+    FrozenNorms frozen;
+    if (job.batch_norm == BatchNorm::running) frozen = frozen_running_norms(network_);
+    if (two_passes) {
+      ScanStatistics statistics(network_, n);
+      pass(job, {nullptr, &statistics}, nullptr, done, 2 * n);
+      frozen = statistics.freeze(network_, static_cast<double>(plan_.layout.size.voxels()));
+    }
+    pass(job, {job.batch_norm == BatchNorm::patch ? nullptr : &frozen, nullptr}, &output, done,
+         two_passes ? 2 * n : n);
+  }
+
+  void forward_once(const RestoreJob& job) override { lane(0).forward(job, 0, {}); }
+
+  std::string describe() const override {
+    return fmt::format("{}, {} thread{}, {} patch{} in flight", Convs::name(), options_.threads,
+                       options_.threads == 1 ? "" : "s", options_.batch, options_.batch == 1 ? "" : "es");
+  }
+  int threads() const override { return options_.threads; }
+  int batch() const override { return options_.batch; }
+  int64_t buffer_bytes() const override { return options_.batch * lane_bytes(); }
+
+ private:
+  int64_t lane_bytes() const { return plan_.elements() * int64_t{sizeof(typename Convs::Value)}; }
+
+  int patches_in_flight(int asked) const {
+    const int64_t machine = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE) / 10 * 9;
+    const int64_t limit = options_.max_memory > 0 ? options_.max_memory : machine;
+    if (lane_bytes() > limit) {
+      const Size3 p = options_.patch;
+      throw Error(Status::device_trouble,
+                  fmt::format("{} on a patch of {}x{}x{} needs {} MB and {} MB are allowed{}; --patch takes a smaller "
+                              "one",
+                              network_.model.name(), p.w, p.h, p.d, lane_bytes() / 1000000, limit / 1000000,
+                              options_.max_memory > 0 ? " by --max-memory" : " on this machine"));
+    }
+    const int wanted = asked > 0 ? asked : std::max(1, options_.threads / 8);
+    return static_cast<int>(std::clamp<int64_t>(limit / lane_bytes(), 1, std::min(wanted, options_.threads)));
+  }
+
+  // A volume with fewer patches than lanes needs only so many.
+  Lane<Convs>& lane(int i) {
+    auto& lane = lanes_[static_cast<size_t>(i)];
+    if (!lane) {
+      const int n_threads = options_.threads / options_.batch + (i < options_.threads % options_.batch ? 1 : 0);
+      lane = std::make_unique<Lane<Convs>>(network_, plan_, convs_, n_threads);
+    }
+    return *lane;
+  }
+
+  void pass(const RestoreJob& job, const NormSource& norms, Volume* output, int& done, int total) {
+    std::mutex progress_mutex;
+    for_each_item(std::min(options_.batch, job.grid.count()), job.grid.count(), [&](int thread, int patch) {
+      Lane<Convs>& own = lane(thread);
+      own.forward(job, patch, norms);
+      if (output) own.merge(job, *output);
+      const std::lock_guard lock(progress_mutex);
+      done++;
+      if (job.progress && !job.progress(done, total)) throw Error(Status::interrupted, "interrupted");
+    });
+  }
+
+  const Mdcsrn& network_;
+  BackendOptions options_;
+  Plan plan_;
+  Convs convs_;
+  std::vector<std::unique_ptr<Lane<Convs>>> lanes_;  // options_.batch of them, made when first used
+};
+
+}  // namespace
+
+int usable_processors() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return std::max(1, CPU_COUNT(&set));
+}
+
+std::unique_ptr<Backend> make_backend(const Mdcsrn& network, const BackendOptions& options) {
+  if (options.kind == BackendKind::ref) return std::make_unique<HostBackend<RefConvs>>(network, options);
+  return std::make_unique<HostBackend<CpuConvs>>(network, options);
+}
+
+}  // namespace sr
