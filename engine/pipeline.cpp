@@ -1,0 +1,109 @@
+#include "engine/pipeline.h"
+
+#include <fmt/core.h>
+
+#include <cmath>
+
+#include "engine/intensity.h"
+#include "engine/resample.h"
+
+namespace sr {
+namespace {
+
+// Adds the time of a call to a stage.
+template <class F>
+auto timed(double& seconds, F call) {
+  const auto start = std::chrono::steady_clock::now();
+  struct Stop {
+    double& seconds;
+    std::chrono::steady_clock::time_point start;
+    ~Stop() { seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); }
+  } stop{seconds, start};
+  return call();
+}
+
+Size3 upsampled(Size3 low, const Factors& f) {
+  const auto grown = [](int n, double factor) {
+    if (!(factor >= 1) || factor * n > 32767)
+      throw Error(Status::bad_usage, fmt::format("--upsample by {} makes {} voxels into {:.0f}; factors start at 1 and "
+                                                 "an axis may have 32767 voxels",
+                                                 factor, n, factor * n));
+    return static_cast<int>(std::lround(factor * n));
+  };
+  return {grown(low.d, f[2]), grown(low.h, f[1]), grown(low.w, f[0])};
+}
+
+BatchNorm choose_batch_norm(const RestoreOptions& options, const Mdcsrn& network) {
+  const BatchNorm chosen = options.batch_norm.value_or(network.model.batch_norm);
+  if (chosen == BatchNorm::running && !network.has_running_statistics())
+    throw Error(Status::bad_usage,
+                "these weights hold no running batch-norm statistics; --batch-norm patch or scan does without them");
+  return chosen;
+}
+
+}  // namespace
+
+Restorer::Restorer(const Weights& weights, const RestoreOptions& options)
+    : options_(options),
+      normalization_(weights.normalization),
+      network_(weights),
+      batch_norm_(choose_batch_norm(options, network_)) {
+  make_patch_grid({1, 1, 1}, options.backend.patch, options.margin);  // refuses what cannot be
+  backend_ = make_backend(network_, options.backend);
+}
+
+RestoreReport Restorer::restore_scan(const std::filesystem::path& input, const std::filesystem::path& output,
+                                     const Progress& progress) {
+  RestoreReport report;
+  ScanReader reader(input);
+  const Size3 size = reader.info().size;
+  const Size3 grid = options_.upsample ? upsampled(size, *options_.upsample) : size;
+  ScanWriter::Options out;
+  out.type = options_.type;
+  out.description = fmt::format("srengine {} {}", SRENGINE_VERSION, network_.model.name());
+  out.grid = grid;
+  if (options_.compression_level) out.compression_level = options_.compression_level;
+  ScanWriter writer(output, reader, out);
+
+  const int64_t n = reader.info().n_volumes;
+  for (int64_t t = 0; t < n; t++) {
+    int64_t n_nonfinite = 0;
+    Volume volume = timed(report.seconds.read, [&] { return reader.read(t, &n_nonfinite); });
+    if (options_.upsample)
+      volume = timed(report.seconds.upsample, [&] { return upsample(volume, grid, network_.model.input); });
+    const Progress of_scan = [&](int done, int total) {
+      return !progress || progress(static_cast<int>(t) * total + done, static_cast<int>(n) * total);
+    };
+    volume = timed(report.seconds.restore,
+                   [&] { return restore(volume, of_scan, &report.intensities.emplace_back()); });
+    timed(report.seconds.write, [&] { writer.write(volume); });
+    report.n_nonfinite += n_nonfinite;
+  }
+  timed(report.seconds.write, [&] { writer.commit(); });
+
+  report.input = input, report.output = output;
+  report.input_size = size, report.output_size = grid;
+  report.n_volumes = n;
+  report.n_patches = make_patch_grid(grid, options_.backend.patch, options_.margin).count();
+  report.batch_norm = batch_norm_;
+  report.warnings = reader.warnings();
+  if (report.n_nonfinite > 0)
+    report.warnings.push_back(fmt::format("{} voxels were not finite and counted as 0", report.n_nonfinite));
+  return report;
+}
+
+Volume Restorer::restore(const Volume& volume, const Progress& progress, Intensity* intensity) {
+  const PatchGrid grid = make_patch_grid(volume.size, options_.backend.patch, options_.margin);
+  const Intensity measured = measure_intensity(normalization_, volume);
+  if (intensity) *intensity = measured;
+  Volume result(volume.size);
+  backend_->restore({grid, volume, measured, options_.pad, batch_norm_, progress}, result);
+  return result;
+}
+
+void Restorer::forward_once(const Volume& volume) {
+  const PatchGrid grid = make_patch_grid(volume.size, options_.backend.patch, options_.margin);
+  backend_->forward_once({grid, volume, measure_intensity(normalization_, volume), options_.pad, batch_norm_, {}});
+}
+
+}  // namespace sr

@@ -1,0 +1,73 @@
+// The main job: a scan and weights in, the restored scan out.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/backend.h"
+#include "engine/kspace.h"
+#include "engine/nifti.h"
+
+namespace sr {
+
+struct RestoreOptions {
+  BackendOptions backend;
+  int margin = 3;
+  Pad pad = Pad::zero;
+  std::optional<BatchNorm> batch_norm;  // default: what the weights file says
+  std::optional<Factors> upsample;      // the scan is on its native low-resolution grid: bring it to a finer one first
+  OutputType type = OutputType::float32;
+  int compression_level = 0;            // of .gz names, 1 .. 9; 0: the writer's default
+};
+
+// Wall-clock seconds of each stage of one scan, all volumes together.
+struct StageTimes {
+  double read = 0, upsample = 0, restore = 0, write = 0;
+};
+
+// What was done to one scan; the program writes it as the JSON sidecar.
+struct RestoreReport {
+  std::filesystem::path input, output;
+  Size3 input_size{}, output_size{};
+  int64_t n_volumes = 0;
+  int n_patches = 0;  // of one volume
+  BatchNorm batch_norm = BatchNorm::patch;
+  std::vector<Intensity> intensities;  // of each volume
+  int64_t n_nonfinite = 0;
+  StageTimes seconds;
+  std::vector<std::string> warnings;
+};
+
+// A network loaded and ready. Buffers live as long as it does, so that a second scan allocates nothing.
+class Restorer {
+ public:
+  // Throws Error{bad_usage} where options and weights do not go together.
+  Restorer(const Weights& weights, const RestoreOptions& options);
+
+  // Reads, restores and writes a scan, volume by volume. The output appears whole or not at all.
+  RestoreReport restore_scan(const std::filesystem::path& input, const std::filesystem::path& output,
+                             const Progress& progress);
+
+  // One volume on the output grid; `intensity`, where given, receives what was measured.
+  Volume restore(const Volume& volume, const Progress& progress, Intensity* intensity = nullptr);
+
+  // One forward pass of the first patch of a volume: for benchmarks.
+  void forward_once(const Volume& volume);
+
+  const Mdcsrn& network() const { return network_; }
+  const Backend& backend() const { return *backend_; }
+  BatchNorm batch_norm() const { return batch_norm_; }
+
+ private:
+  RestoreOptions options_;
+  Normalization normalization_;
+  Mdcsrn network_;
+  BatchNorm batch_norm_;
+  std::unique_ptr<Backend> backend_;
+};
+
+}  // namespace sr
