@@ -1,0 +1,93 @@
+// conv3d_forward_cpu: the work is cut into items (conv3d_plan.cpp), threads take them one by one, each item is computed
+// by the code of the SIMD target in use.
+#include <algorithm>
+#include <cstring>
+
+#include <omp.h>
+
+#include "kernels/conv3d_impl.h"
+#include "kernels/simd_targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/conv3d_cpu.cpp"
+#include <hwy/foreach_target.h>
+//
+#include <hwy/highway.h>
+
+#include "kernels/conv3d_direct-inl.h"
+#include "kernels/conv3d_winograd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace sr::HWY_NAMESPACE {
+
+// sums: of this item alone, zeros at the start; one per output channel.
+void run_item(const ConvJob& job, int item, float* scratch, ChannelSums* sums) {
+  if (job.conv->size == 1)
+    conv_1x1x1_item(job, item, scratch, sums);
+  else if (job.conv->algorithm == ConvAlgorithm::direct)
+    direct_item(job, item, scratch, sums);
+  else if (job.conv->algorithm == ConvAlgorithm::winograd2)
+    WinogradItem<2>(job, item, scratch, sums).run();
+  else
+    WinogradItem<4>(job, item, scratch, sums).run();
+}
+
+}  // namespace sr::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace sr {
+
+HWY_EXPORT(run_item);
+
+namespace {
+
+std::vector<float> voxel_mask(const Layout& layout, const ConvPlan& plan) {
+  float all_bits;
+  std::memset(&all_bits, 0xff, sizeof all_bits);
+  std::vector<float> mask(static_cast<size_t>((plan.rows + 2) * layout.row), 0.0f);
+  for (size_t i = 0; i < mask.size(); i++)
+    if (static_cast<ptrdiff_t>(i) % layout.row < layout.size.w) std::memcpy(&mask[i], &all_bits, sizeof all_bits);
+  return mask;
+}
+
+}  // namespace
+
+ConvScratch::ConvScratch(int n_threads) : impl_(std::make_unique<Impl>()) {
+  impl_->n_threads = std::max(1, n_threads);
+  impl_->of_thread.resize(static_cast<size_t>(impl_->n_threads));
+}
+ConvScratch::~ConvScratch() = default;
+ConvScratch::ConvScratch(ConvScratch&&) noexcept = default;
+int ConvScratch::n_threads() const {
+  return impl_->n_threads;
+}
+
+void conv3d_forward_cpu(Features<float> f, Channels x, Prologue<float> prologue, const PackedConv& conv, Channels y,
+                        ChannelSums* sums, ConvScratch& scratch) {
+  const ConvPlan plan = plan_conv3d(f.layout, conv.impl());
+  ConvScratch::Impl& s = scratch.impl();
+  s.mask = voxel_mask(f.layout, plan);
+  s.partial.assign(static_cast<size_t>(plan.n_items()) * y.count, {});
+  for (HugeBuffer& buffer : s.of_thread)
+    if (buffer.size() < static_cast<size_t>(plan.total)) buffer = HugeBuffer(static_cast<size_t>(plan.total));
+
+  const ConvJob job = {f, x, y, prologue, &conv.impl(), plan, s.mask.data()};
+  const auto run = HWY_DYNAMIC_DISPATCH(run_item);
+#pragma omp parallel for num_threads(s.n_threads) schedule(dynamic, 1)
+  for (int item = 0; item < plan.n_items(); item++)
+    run(job, item, s.of_thread[static_cast<size_t>(omp_get_thread_num())].data(),
+        s.partial.data() + ptrdiff_t{item} * y.count);
+
+  if (!sums) return;
+  std::fill_n(sums, y.count, ChannelSums{});
+  for (int item = 0; item < plan.n_items(); item++)
+    for (int co = 0; co < y.count; co++) {
+      const ChannelSums& part = s.partial[static_cast<size_t>(ptrdiff_t{item} * y.count + co)];
+      sums[co].sum += part.sum;
+      sums[co].sum_of_squares += part.sum_of_squares;
+    }
+}
+
+}  // namespace sr
+#endif  // HWY_ONCE

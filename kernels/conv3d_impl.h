@@ -1,0 +1,74 @@
+// What the parts of the CPU convolution share: packed weights, the partition of the work, one thread's scratch.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "kernels/conv3d.h"
+#include "kernels/memory.h"
+
+namespace sr {
+
+// Output channels are packed in panels of at most 24, a multiple of every register block in use (4, 8, 12).
+constexpr int kPanel = 24;
+// Floats before and behind each row of scratch: they stand for x = -1 and take what the last vector of a row overhangs.
+constexpr ptrdiff_t kMargin = 16;
+
+struct Panel {
+  int first;         // output channel
+  int width;         // 1, or a multiple of 4; the channels behind the last one have zero weights
+  ptrdiff_t offset;  // of its weights: [point][ci][tap][width]
+};
+
+struct PackedConv::Impl {
+  ConvAlgorithm algorithm;  // in effect: small layers are computed directly, whatever was asked for
+  int size;                 // 1 or 3
+  int ci, co, co_padded;    // co_padded: the panels' widths added up
+  int n_points;             // 1; 16 for winograd2, 36 for winograd4
+  int n_taps;  // multiplications per point and input channel: 1 (1x1x1), 27 (direct), 3 (Winograd: along x)
+  std::vector<Panel> panels;
+  std::vector<float> weight;
+  std::vector<float> bias;  // co_padded, zeros where there is none
+
+  const float* panel_weight(const Panel& panel, int point, int channel) const {
+    return weight.data() + panel.offset + (ptrdiff_t{point} * ci + channel) * n_taps * panel.width;
+  }
+};
+
+// How a layer is cut into items and how much of it is in flight within an item. Depends on sizes alone.
+//   3x3x3: an item is a band of `rows` rows (y) of `planes` planes (z), which it walks along z, `tile` planes at a
+//   time. 1x1x1: an item is a run of `rows` rows of the whole volume; there are no planes.
+struct ConvPlan {
+  int tile = 1;  // outputs of a tile along y and z: 4, 2, or 1 for direct
+  int rows = 1, planes = 1;
+  int n_bands = 1, n_depths = 1;
+  int chunk = 1;          // input channels that are transformed, then multiplied, together
+  ptrdiff_t ring = 0;     // activated planes of one input channel, kept from step to step
+  ptrdiff_t band = 0;     // one plane of a band with a row above and one below
+  ptrdiff_t operand = 0;  // one channel's input of the multiplication
+  ptrdiff_t product = 0;  // one channel's output of the multiplication
+  // Where the parts of a thread's scratch begin, and its size, in floats.
+  ptrdiff_t ring_at = 0, band_at = 0, operand_at = 0, product_at = 0, total = 0;
+  int n_items() const { return n_bands * n_depths; }
+};
+
+ConvPlan plan_conv3d(const Layout& layout, const PackedConv::Impl& conv);
+
+// One call of conv3d_forward_cpu.
+struct ConvJob {
+  Features<float> f;
+  Channels x, y;
+  Prologue<float> prologue;
+  const PackedConv::Impl* conv;
+  ConvPlan plan;
+  const float* mask;  // all bits set on voxels, clear on padding lanes; begins with a row, as long as a band
+};
+
+struct ConvScratch::Impl {
+  int n_threads;
+  std::vector<HugeBuffer> of_thread;
+  std::vector<ChannelSums> partial;  // [item][co]
+  std::vector<float> mask;
+};
+
+}  // namespace sr

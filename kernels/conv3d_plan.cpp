@@ -1,0 +1,98 @@
+// How a convolution is cut up: sizes of bands, chunks and scratch.
+#include <algorithm>
+
+#include "kernels/conv3d_impl.h"
+
+namespace sr {
+namespace {
+
+// The share of a core's L2 that one buffer may take. Processors in use have 256 KiB (older Intel) to 2 MiB; 512 KiB is
+// what the figures in docs/perf-log.md were tuned on.
+constexpr ptrdiff_t kCache = 512 * 1024 / sizeof(float);
+
+int divide_up(int64_t a, int64_t b) {
+  return static_cast<int>((a + b - 1) / b);
+}
+ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t to) {
+  return (n + to - 1) / to * to;
+}
+
+// A plane of z is walked in items of about 20 planes: enough items for many threads, while the two planes that each
+// item activates once more stay a tenth.
+void split_depth(ConvPlan& plan, int d) {
+  const int n_steps = divide_up(d, plan.tile);
+  const int n_depths = divide_up(n_steps, std::max(1, 20 / plan.tile));
+  plan.planes = divide_up(n_steps, n_depths) * plan.tile;
+  plan.n_depths = divide_up(d, plan.planes);
+}
+
+void lay_out_scratch(ConvPlan& plan, const PackedConv::Impl& conv, ptrdiff_t n_planes) {
+  const ptrdiff_t ring_channels = plan.ring > 0 ? conv.ci : 0;
+  plan.ring_at = kMargin;
+  plan.band_at = plan.ring_at + ring_channels * plan.ring;
+  plan.operand_at = plan.band_at + n_planes * plan.band;
+  plan.product_at = plan.operand_at + ptrdiff_t{conv.n_points} * plan.chunk * plan.operand;
+  plan.total = plan.product_at + ptrdiff_t{conv.n_points} * conv.co_padded * plan.product + kMargin;
+}
+
+ConvPlan plan_winograd(const Layout& layout, const PackedConv::Impl& conv) {
+  ConvPlan plan;
+  plan.tile = conv.algorithm == ConvAlgorithm::winograd4 ? 4 : 2;
+  const auto [d, h, w] = layout.size;
+  // Tile rows per band: two spare a fifth of the activations and transforms that neighbouring bands repeat, if the
+  // products of all points (which each chunk of channels updates) then still fit half the cache.
+  const ptrdiff_t products_of_a_row = layout.row * conv.n_points * conv.co_padded;
+  const int tile_rows = h > plan.tile && 2 * products_of_a_row <= kCache / 2 ? 2 : 1;
+  plan.rows = tile_rows * plan.tile;
+  plan.n_bands = divide_up(h, plan.rows);
+  split_depth(plan, d);
+
+  const ptrdiff_t n = tile_rows * layout.row;
+  plan.band = round_up((plan.rows + 2) * layout.row, 16) + kMargin;
+  plan.ring = 2 * plan.band;
+  plan.operand = round_up(n, 16) + 2 * kMargin;
+  plan.product = round_up(n, 16) + kMargin;
+  const int n_chunks = divide_up(ptrdiff_t{conv.ci} * conv.n_points * plan.operand, kCache * 3 / 4);
+  plan.chunk = divide_up(conv.ci, n_chunks);
+  lay_out_scratch(plan, conv, plan.tile + 2);
+  return plan;
+}
+
+ConvPlan plan_direct(const Layout& layout, const PackedConv::Impl& conv) {
+  ConvPlan plan;
+  const auto [d, h, w] = layout.size;
+  // Three planes of a band, of all input channels, in three quarters of the cache.
+  const ptrdiff_t fitting = kCache * 3 / 4 / (3 * layout.row * conv.ci) - 2;
+  plan.rows = static_cast<int>(std::clamp<ptrdiff_t>(fitting, 1, std::min(h, 16)));
+  plan.n_bands = divide_up(h, plan.rows);
+  plan.rows = divide_up(h, plan.n_bands);
+  split_depth(plan, d);
+  plan.band = round_up((plan.rows + 2) * layout.row, 16) + kMargin;
+  plan.ring = 3 * plan.band;
+  plan.product = round_up(plan.rows * layout.row, 16) + kMargin;
+  plan.chunk = 0;
+  lay_out_scratch(plan, conv, 0);
+  return plan;
+}
+
+ConvPlan plan_1x1x1(const Layout& layout, const PackedConv::Impl& conv) {
+  ConvPlan plan;
+  const int64_t n_rows = int64_t{layout.size.d} * layout.size.h;
+  plan.rows = static_cast<int>(std::clamp<int64_t>(1024 / layout.row, 1, n_rows));
+  plan.n_bands = divide_up(n_rows, plan.rows);
+  plan.chunk = std::min(conv.ci, 48);
+  plan.operand = round_up(plan.rows * layout.row, 16) + kMargin;
+  plan.product = plan.operand;
+  lay_out_scratch(plan, conv, 0);
+  return plan;
+}
+
+}  // namespace
+
+ConvPlan plan_conv3d(const Layout& layout, const PackedConv::Impl& conv) {
+  if (conv.size == 1) return plan_1x1x1(layout, conv);
+  if (conv.algorithm == ConvAlgorithm::direct) return plan_direct(layout, conv);
+  return plan_winograd(layout, conv);
+}
+
+}  // namespace sr

@@ -1,0 +1,249 @@
+// 3x3x3 convolution by Winograd's F(M x M) over (z, y); the three taps along x are multiplied directly, because x is
+// the SIMD axis: so the transforms are additions of whole vectors, without a shuffle. Included once per SIMD target.
+//
+// An item walks its band along z, M planes a step. In each step, for a chunk of input channels:
+//   1. M new planes are activated and, with the two kept from the step before, transformed along z -> M+2 planes
+//   2. these are transformed along y -> (M+2)^2 points, each `tile_rows` rows of M times fewer rows than the band
+//   3. each point: products += weights x operands, over the chunk's channels and three taps
+// and once all chunks are in, the products are transformed back, along y and z, and written.
+#if defined(SR_KERNELS_CONV3D_WINOGRAD_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef SR_KERNELS_CONV3D_WINOGRAD_INL_H
+#undef SR_KERNELS_CONV3D_WINOGRAD_INL_H
+#else
+#define SR_KERNELS_CONV3D_WINOGRAD_INL_H
+#endif
+
+#include <algorithm>
+
+#include "kernels/conv3d_epilogue-inl.h"
+#include "kernels/multiply-inl.h"
+#include "kernels/winograd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace sr::HWY_NAMESPACE {
+
+// The M new planes of one input channel in one step, from the band's first existing row on.
+template <int M>
+struct NewPlanes {
+  const float* x[M];
+  // The prologue per plane: of a plane behind the last one, scale and shift are 0, and elu(0) = 0 makes it a plane of
+  // zeros (its x points to some plane that exists).
+  float scale[M], shift[M];
+};
+
+// Step 1 for one channel. kept: the planes before the new ones; replaced by the last two. to: M+2 planes.
+template <int M, bool kPrologue, class D>
+HWY_INLINE ptrdiff_t activate_transform_z(D d, const NewPlanes<M>& planes, float* HWY_RESTRICT kept,
+                                          const float* HWY_RESTRICT mask, ptrdiff_t stride, ptrdiff_t i, ptrdiff_t end,
+                                          float* HWY_RESTRICT to) {
+  using V = hn::Vec<D>;
+  const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(d));
+  for (; i + lanes <= end; i += lanes) {
+    V v[M + 2];
+    v[0] = hn::LoadU(d, kept + i);
+    v[1] = hn::LoadU(d, kept + stride + i);
+    const V voxels = hn::LoadU(d, mask + i);
+    SR_UNROLL for (int k = 0; k < M; k++) {
+      const V x = hn::LoadU(d, planes.x[k] + i), scale = hn::Set(d, planes.scale[k]);
+      if constexpr (kPrologue)
+        v[2 + k] = hn::And(elu(d, hn::MulAdd(x, scale, hn::Set(d, planes.shift[k]))), voxels);
+      else
+        v[2 + k] = hn::Mul(x, scale);
+    }
+    hn::StoreU(v[M], d, kept + i);
+    hn::StoreU(v[M + 1], d, kept + stride + i);
+    Winograd<M>::input(d, v);
+    SR_UNROLL for (int k = 0; k < M + 2; k++) hn::StoreU(v[k], d, to + k * stride + i);
+  }
+  return i;
+}
+
+// Step 2 for one row of tiles of one channel and one z point: M+2 rows -> M+2 points.
+template <int M, class D>
+HWY_INLINE ptrdiff_t transform_y(D d, const float* HWY_RESTRICT rows, ptrdiff_t row, ptrdiff_t i, ptrdiff_t end,
+                                 float* HWY_RESTRICT to, ptrdiff_t point_stride) {
+  using V = hn::Vec<D>;
+  const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(d));
+  for (; i + lanes <= end; i += lanes) {
+    V v[M + 2];
+    SR_UNROLL for (int k = 0; k < M + 2; k++) v[k] = hn::LoadU(d, rows + k * row + i);
+    Winograd<M>::input(d, v);
+    SR_UNROLL for (int k = 0; k < M + 2; k++) hn::StoreU(v[k], d, to + k * point_stride + i);
+  }
+  return i;
+}
+
+// The way back for one row of tiles of one output channel. n_z, n_y: the tile's outputs that exist.
+template <int M, class D>
+HWY_INLINE ptrdiff_t transform_back(D d, const float* HWY_RESTRICT product, ptrdiff_t point_stride, float bias,
+                                    const float* HWY_RESTRICT mask, int n_z, int n_y, const Layout& layout, ptrdiff_t i,
+                                    float* HWY_RESTRICT y, ChannelSums& sums) {
+  using V = hn::Vec<D>;
+  const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(d));
+  const V b = hn::Set(d, bias);
+  LaneSums<D> lane_sums(d);
+  for (; i + lanes <= layout.row; i += lanes) {
+    V tile[M][M + 2];  // [z output][y point]
+    SR_UNROLL for (int py = 0; py < M + 2; py++) {
+      V v[M + 2];
+      SR_UNROLL for (int pz = 0; pz < M + 2; pz++) v[pz] =
+          hn::LoadU(d, product + (pz * (M + 2) + py) * point_stride + i);
+      Winograd<M>::output(d, v);
+      SR_UNROLL for (int z = 0; z < M; z++) tile[z][py] = v[z];
+    }
+    const V voxels = hn::LoadU(d, mask + i);
+    SR_UNROLL for (int z = 0; z < M; z++) {
+      if (z >= n_z) break;
+      Winograd<M>::output(d, tile[z]);
+      SR_UNROLL for (int r = 0; r < M; r++) {
+        if (r >= n_y) break;
+        const V value = hn::And(hn::Add(tile[z][r], b), voxels);
+        hn::StoreU(value, d, y + z * layout.plane + r * layout.row + i);
+        lane_sums.add(value);
+      }
+    }
+  }
+  lane_sums.flush(d, sums);
+  return i;
+}
+
+template <int M>
+class WinogradItem {
+ public:
+  WinogradItem(const ConvJob& job, int item, float* scratch, ChannelSums* sums)
+      : job_(job), plan_(job.plan), layout_(job.f.layout), scratch_(scratch), sums_(sums) {
+    const auto [d, h, w] = layout_.size;
+    y0_ = item % plan_.n_bands * plan_.rows;
+    z0_ = item / plan_.n_bands * plan_.planes;
+    z1_ = std::min(d, z0_ + plan_.planes);
+    tile_rows_ = (std::min(h, y0_ + plan_.rows) - y0_ + M - 1) / M;
+    top_ = std::max(0, y0_ - 1);
+    const int bottom = std::min(h, y0_ + plan_.rows + 1);
+    above_ = (top_ - (y0_ - 1)) * layout_.row;
+    n_band_ = (bottom - top_) * layout_.row;
+  }
+
+  void run() {
+    clear();
+    for (int c = 0; c < job_.x.count; c++) start_ring(c);
+    for (int z = z0_; z < z1_; z += M) {
+      for (int c0 = 0; c0 < job_.x.count; c0 += plan_.chunk) {
+        const int n_channels = std::min(plan_.chunk, job_.x.count - c0);
+        for (int c = 0; c < n_channels; c++) transform(c0 + c, z, operand(0, c));
+        multiply_points(c0, n_channels);
+      }
+      write(z);
+    }
+  }
+
+ private:
+  float* kept(int c) const { return scratch_ + plan_.ring_at + c * plan_.ring; }
+  float* band() const { return scratch_ + plan_.band_at; }
+  float* operand(int point, int c) const {
+    return scratch_ + plan_.operand_at + (ptrdiff_t{point} * plan_.chunk + c) * plan_.operand + kMargin;
+  }
+  float* product(int point) const {
+    return scratch_ + plan_.product_at + ptrdiff_t{point} * job_.conv->co_padded * plan_.product;
+  }
+
+  // Zeros where nothing is written: rows above and below the volume, and the lanes around each row of operands.
+  void clear() {
+    std::fill_n(band(), (M + 2) * plan_.band, 0.0f);
+    std::fill_n(scratch_ + plan_.operand_at, kMargin, 0.0f);
+    for (int point = 0; point < job_.conv->n_points; point++)
+      for (int c = 0; c < plan_.chunk; c++) {
+        float* row = operand(point, c);
+        std::fill(row - kMargin, row, 0.0f);
+        std::fill(row + tile_rows_ * layout_.row, row + plan_.operand - kMargin, 0.0f);
+      }
+  }
+
+  // Planes z0 - 1 and z0, activated: what the first step finds in place of a step before it.
+  void start_ring(int c) {
+    for (int k = 0; k < 2; k++) {
+      const int z = z0_ - 1 + k;
+      float* to = kept(c) + k * plan_.band;
+      if (z < 0)
+        std::fill_n(to, n_band_, 0.0f);
+      else
+        activate(job_, c, job_.f.at(job_.x.first + c, z, top_), n_band_, to);
+    }
+  }
+
+  void transform(int c, int z, float* to) {
+    const Prologue<float>& prologue = job_.prologue;
+    NewPlanes<M> planes;
+    for (int k = 0; k < M; k++) {
+      const bool exists = z + 1 + k < layout_.size.d;
+      planes.x[k] = job_.f.at(job_.x.first + c, exists ? z + 1 + k : z, top_);
+      planes.scale[k] = !exists ? 0.0f : prologue.scale ? prologue.scale[c] : 1.0f;
+      planes.shift[k] = exists && prologue.scale ? prologue.shift[c] : 0.0f;
+    }
+    if (prologue.scale)
+      transform_z<true>(planes, kept(c));
+    else
+      transform_z<false>(planes, kept(c));
+
+    const ptrdiff_t point_stride = plan_.chunk * plan_.operand;
+    for (int pz = 0; pz < M + 2; pz++)
+      for (int t = 0; t < tile_rows_; t++) {
+        const float* rows = band() + pz * plan_.band + t * M * layout_.row;
+        float* points = to + pz * (M + 2) * point_stride + t * layout_.row;
+        const ptrdiff_t i = transform_y<M>(Wide(), rows, layout_.row, 0, layout_.row, points, point_stride);
+        transform_y<M>(Narrow(), rows, layout_.row, i, layout_.row, points, point_stride);
+      }
+  }
+
+  template <bool kPrologue>
+  void transform_z(const NewPlanes<M>& planes, float* kept) {
+    float* to = band() + above_;
+    const ptrdiff_t i = activate_transform_z<M, kPrologue>(Wide(), planes, kept, job_.mask, plan_.band, 0, n_band_, to);
+    activate_transform_z<M, kPrologue>(Narrow(), planes, kept, job_.mask, plan_.band, i, n_band_, to);
+  }
+
+  void multiply_points(int c0, int n_channels) {
+    const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(Wide()));
+    const ptrdiff_t row = 0;
+    for (int point = 0; point < job_.conv->n_points; point++) {
+      const Multiplication m = {.operand = operand(point, 0),
+                                .operand_stride = plan_.operand,
+                                .row = &row,
+                                .n_channels = n_channels,
+                                .product = product(point),
+                                .product_stride = plan_.product,
+                                .n_vectors = static_cast<int>((tile_rows_ * layout_.row + lanes - 1) / lanes),
+                                .accumulate = c0 > 0};
+      multiply<1, 3>(m, *job_.conv, point, c0);
+    }
+  }
+
+  void write(int z) {
+    const ptrdiff_t point_stride = job_.conv->co_padded * plan_.product;
+    const int n_z = std::min(M, layout_.size.d - z);
+    for (int co = 0; co < job_.y.count; co++)
+      for (int t = 0; t < tile_rows_; t++) {
+        const int y = y0_ + t * M, n_y = std::min(M, layout_.size.h - y);
+        const float* products = product(0) + co * plan_.product + t * layout_.row;
+        const float bias = job_.conv->bias[static_cast<size_t>(co)];
+        float* to = job_.f.at(job_.y.first + co, z, y);
+        const ptrdiff_t i =
+            transform_back<M>(Wide(), products, point_stride, bias, job_.mask, n_z, n_y, layout_, 0, to, sums_[co]);
+        if (i < layout_.row)
+          transform_back<M>(Narrow(), products, point_stride, bias, job_.mask, n_z, n_y, layout_, i, to, sums_[co]);
+      }
+  }
+
+  const ConvJob& job_;
+  const ConvPlan& plan_;
+  const Layout& layout_;
+  float* scratch_;
+  ChannelSums* sums_;
+  int y0_, z0_, z1_, tile_rows_;
+  int top_;           // first row that exists, of the band and the row above it
+  ptrdiff_t above_;   // where it lies in band()
+  ptrdiff_t n_band_;  // floats of the rows that exist
+};
+
+}  // namespace sr::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif

@@ -1,0 +1,46 @@
+// ELU of a vector. Included once per SIMD target.
+#if defined(SR_KERNELS_ELU_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef SR_KERNELS_ELU_INL_H
+#undef SR_KERNELS_ELU_INL_H
+#else
+#define SR_KERNELS_ELU_INL_H
+#endif
+
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace sr::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// elu(t) = t for t >= 0, exp(t) - 1 for t < 0; absolute error below 3e-7, relative error below 5e-7 towards zero.
+//
+// With p = min(t, 0) = n ln 2 + r, |r| <= ln 2 / 2 and s = 2^n:  exp(p) - 1 = s (e^r - 1) + (s - 1),  which is exactly
+// 0 at p = 0, so that the two branches add up without a comparison: elu(t) = max(t, 0) + (exp(min(t, 0)) - 1).
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V elu(D d, V t) {
+  const hn::RebindToSigned<D> di;
+  const V zero = hn::Zero(d);
+  // exp(-87) - 1 rounds to -1, and 2^n stays a normal number.
+  const V p = hn::Max(hn::Min(t, zero), hn::Set(d, -87.0f));
+
+  // Adding 1.5 * 2^23 rounds to an integer, which then lies in the low bits: n + 127, the exponent of 2^n.
+  const V magic = hn::Set(d, 12582912.0f + 127.0f);
+  const V biased = hn::MulAdd(p, hn::Set(d, 1.44269504f), magic);
+  const V n = hn::Sub(biased, magic);
+  const V s = hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(di, biased)));
+  // ln 2 in one float is enough: its error, 2e-9 n, is scaled by 2^n afterwards.
+  const V r = hn::NegMulAdd(n, hn::Set(d, 0.693147181f), p);
+
+  // (e^r - 1) / r; minimax with the constant term held at 1 (weighted least squares, Lawson's iteration).
+  V q = hn::MulAdd(r, hn::Set(d, 0.00833807626f), hn::Set(d, 0.0418727711f));
+  q = hn::MulAdd(q, r, hn::Set(d, 0.166668313f));
+  q = hn::MulAdd(q, r, hn::Set(d, 0.499994014f));
+  q = hn::MulAdd(q, r, hn::Set(d, 1.0f));
+
+  const V e = hn::MulAdd(s, hn::Mul(q, r), hn::Sub(s, hn::Set(d, 1.0f)));
+  return hn::Add(hn::Max(t, zero), e);
+}
+
+}  // namespace sr::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif

@@ -1,0 +1,58 @@
+// Convolutions that tests and benchmarks share.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kernels/conv3d.h"
+
+namespace sr {
+
+struct ConvCase {
+  Size3 size;
+  int ci, co;
+  int kernel;     // 3 or 1
+  bool prologue;  // batch-norm and ELU on the way in
+  bool bias;
+};
+
+inline std::string to_string(const ConvCase& c) {
+  return std::to_string(c.size.d) + "x" + std::to_string(c.size.h) + "x" + std::to_string(c.size.w) + " " +
+         std::to_string(c.ci) + "->" + std::to_string(c.co) + " kernel " + std::to_string(c.kernel) +
+         (c.prologue ? " prologue" : "") + (c.bias ? " bias" : "");
+}
+
+inline std::string to_string(ConvAlgorithm a) {
+  return a == ConvAlgorithm::direct ? "direct" : a == ConvAlgorithm::winograd2 ? "winograd2" : "winograd4";
+}
+
+inline std::vector<ConvAlgorithm> all_algorithms() {
+  return {ConvAlgorithm::direct, ConvAlgorithm::winograd2, ConvAlgorithm::winograd4};
+}
+
+// The layers of a network with growth rate k, each kind once, at the given size.
+inline std::vector<ConvCase> layers_of_network(Size3 size, int k) {
+  return {
+      {size, 1, 2 * k, 3, false, false},      // stem
+      {size, 2 * k, k, 3, true, false},       // first unit
+      {size, 4 * k, k, 3, true, false},       // third unit, and the second half of a bottleneck
+      {size, 5 * k, 4 * k, 1, true, false},   // first half of a bottleneck
+      {size, 18 * k, 2 * k, 1, false, true},  // compressor before the fourth block of u = 4
+      {size, 24 * k, 1, 1, false, false},     // combination of b = 4, u = 4
+      {size, 24 * k, 8 * k, 1, false, false}, {size, 8 * k, 1, 3, true, true},  // reconstruction of "-r"
+  };
+}
+
+// Odd sizes and odd channel counts: nothing is a multiple of a tile, a vector or a register block.
+inline std::vector<ConvCase> odd_cases() {
+  std::vector<ConvCase> cases;
+  for (const Size3 size : {Size3{1, 1, 1}, Size3{1, 1, 7}, Size3{1, 9, 1}, Size3{5, 1, 1}, Size3{2, 3, 8},
+                           Size3{3, 2, 15}, Size3{4, 4, 16}, Size3{5, 9, 33}, Size3{13, 13, 11}, Size3{6, 11, 23}})
+    for (const auto& [ci, co] : {std::pair<int, int>{1, 1}, {1, 5}, {7, 1}, {5, 3}, {4, 4}, {24, 12}, {13, 30}})
+      for (const int kernel : {1, 3})
+        for (const int options : {0, 1, 2, 3})
+          cases.push_back({size, ci, co, kernel, (options & 1) != 0, (options & 2) != 0});
+  return cases;
+}
+
+}  // namespace sr
