@@ -6,4 +6,6 @@
 
 namespace sr {
 
+void add_run(CLI::App& app);
+
 }  // namespace sr

@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", "srengine " SRENGINE_VERSION);
   app.require_subcommand(1);
   app.failure_message(CLI::FailureMessage::help);
+  sr::add_run(app);
 
   try {
     app.parse(argc, argv);

@@ -1,0 +1,166 @@
+// srengine run: the main job.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include "engine/pipeline.h"
+#include "kernels/cpu_target.h"
+#include "tools/commands.h"
+#include "tools/interrupt.h"
+#include "tools/parse.h"
+#include "tools/progress.h"
+#include "tools/run_report.h"
+
+namespace sr {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Arguments {
+  fs::path weights;
+  std::vector<fs::path> scans;
+  fs::path output, json;
+  RestoreOptions options;
+  std::string patch = "70", upsample, max_memory, target;
+  bool quiet = false;
+};
+
+// dir/scan.nii -> dir/scan_sr.nii.gz
+fs::path default_name(const fs::path& scan) {
+  fs::path name = split_scan_name(scan).stem;
+  name += "_sr.nii.gz";
+  return name;
+}
+
+// Where each scan's result goes. A folder (there already, or asked for by a trailing slash or by several scans) takes
+// default names.
+std::vector<fs::path> output_names(const std::vector<fs::path>& scans, const fs::path& output) {
+  std::vector<fs::path> names;
+  if (output.empty()) {
+    for (const fs::path& scan : scans) names.push_back(default_name(scan));
+  } else if (scans.size() > 1 || fs::is_directory(output) || !output.has_filename()) {
+    std::error_code error;
+    fs::create_directories(output, error);
+    if (!fs::is_directory(output))
+      throw Error(Status::bad_output, fmt::format("{}: the folder for the results cannot be made", output.string()));
+    for (const fs::path& scan : scans) names.push_back(output / default_name(scan).filename());
+  } else {
+    split_scan_name(output);  // refuses a name that is no scan's
+    names.push_back(output);
+  }
+  std::map<fs::path, fs::path> from;  // where a result would land -> its scan
+  for (size_t i = 0; i < scans.size(); i++) {
+    const fs::path target = fs::weakly_canonical(names[i]);
+    if (target == fs::weakly_canonical(scans[i]))
+      throw Error(Status::bad_usage, fmt::format("{} would be overwritten by its own result; -o takes another name",
+                                                 scans[i].string()));
+    if (const auto [other, fresh] = from.emplace(target, scans[i]); !fresh)
+      throw Error(Status::bad_usage, fmt::format("{} and {} would both be written to {}; restore them in two calls",
+                                                 other->second.string(), scans[i].string(), names[i].string()));
+  }
+  return names;
+}
+
+struct Failure {
+  fs::path scan;
+  Status status;
+  std::string sentence;
+};
+
+void run(Arguments& a) {
+  a.options.backend.patch = parse_patch(a.patch);
+  if (!a.upsample.empty()) a.options.upsample = parse_factors(a.upsample);
+  if (!a.max_memory.empty()) a.options.backend.max_memory = parse_bytes(a.max_memory);
+  if (!a.target.empty() && !force_cpu_target(a.target))
+    throw Error(Status::bad_usage, fmt::format("--target {}: this processor and program have {}", a.target,
+                                               fmt::join(cpu_targets(), ", ")));
+  const std::vector<fs::path> outputs = output_names(a.scans, a.output);
+
+  const Weights weights = load_weights(a.weights);
+  Restorer restorer(weights, a.options);
+  if (!a.quiet)
+    fmt::print(stderr, "{} on {}, batch-norm {}\n", weights.model.name(), restorer.backend().describe(),
+               to_string(restorer.batch_norm()));
+
+  catch_interrupts();
+  nlohmann::json report = run_report(a.weights, weights, a.options, restorer);
+  report["scans"] = nlohmann::json::array();
+  std::vector<Failure> failures;
+  for (size_t i = 0; i < a.scans.size(); i++) {
+    try {
+      ProgressBar bar(a.scans[i].filename().string(), ProgressBar::style_for_stderr(a.quiet));
+      const RestoreReport done = restorer.restore_scan(a.scans[i], outputs[i], [&](int n, int total) {
+        bar.update(n, total);
+        return !interrupted();
+      });
+      for (const std::string& warning : done.warnings)
+        fmt::print(stderr, "srengine: warning: {}: {}\n", a.scans[i].string(), warning);
+      report["scans"].push_back(scan_report(done));
+      fmt::print("{}\n", outputs[i].string());
+    } catch (const Error& e) {
+      if (e.status == Status::interrupted) throw;
+      failures.push_back({a.scans[i], e.status, e.what()});
+      report["scans"].push_back({{"input", a.scans[i].string()}, {"error", e.what()}});
+      if (a.scans.size() > 1) fmt::print(stderr, "srengine: {}\n", e.what());
+    }
+  }
+  if (!a.json.empty()) write_json(a.json, report);
+
+  if (failures.empty()) return;
+  if (a.scans.size() == 1) throw Error(failures[0].status, failures[0].sentence);
+  std::string list;
+  for (const Failure& f : failures) list += fmt::format("\n  {}", f.sentence);
+  throw Error(Status::some_inputs_failed,
+              fmt::format("{} of {} scans failed:{}", failures.size(), a.scans.size(), list));
+}
+
+}  // namespace
+
+void add_run(CLI::App& app) {
+  auto a = std::make_shared<Arguments>();
+  CLI::App* c = app.add_subcommand("run", "Restore the resolution of scans");
+  c->add_option("scans", a->scans, "NIfTI scans: .nii, .nii.gz, .hdr/.img")->required();
+  c->add_option("-w,--weights", a->weights, "weights file, such as weights/b4u4.bin")->required();
+  c->add_option("-o,--output", a->output, "file, or folder for several scans (default: scan_sr.nii.gz beside scan)");
+  c->add_option("--upsample", a->upsample,
+                "the scan is on its own low-resolution grid: bring it to one finer by these factors first (2x2x1)");
+  c->add_option("--dtype", a->options.type, "datatype of the result: float32 or input")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, OutputType>{{"float32", OutputType::float32}, {"input", OutputType::input}}))
+      ->default_str("float32");
+  c->add_option("--batch-norm", a->options.batch_norm,
+                "statistics from each patch, running ones from the weights, or from the whole scan in a first pass "
+                "(default: what the weights file says)")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, BatchNorm>{
+          {"patch", BatchNorm::patch}, {"running", BatchNorm::running}, {"scan", BatchNorm::scan}}));
+  c->add_option("--patch", a->patch, "patch size in voxels, N or IxJxK")->capture_default_str();
+  c->add_option("--margin", a->options.margin, "voxels of each face of a patch that are not kept")
+      ->capture_default_str();
+  c->add_option("--pad", a->options.pad, "what lies outside the volume: zero or reflect")
+      ->transform(
+          CLI::CheckedTransformer(std::map<std::string, Pad>{{"zero", Pad::zero}, {"reflect", Pad::reflect}}))
+      ->default_str("zero");
+  c->add_option("--threads", a->options.backend.threads, "threads (default: one per processor)")
+      ->check(CLI::Range(1, 1024));
+  c->add_option("--batch", a->options.backend.batch, "patches in flight (default: one per group of 8 threads)")
+      ->check(CLI::Range(1, 1024));
+  c->add_option("--max-memory", a->max_memory, "memory that patches in flight may take, such as 2G or 500M");
+  c->add_option("--backend", a->options.backend.kind, "cpu, or ref: plain loops in double, for checking (slow)")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, BackendKind>{{"cpu", BackendKind::cpu}, {"ref", BackendKind::ref}}))
+      ->default_str("cpu");
+  c->add_option("--conv", a->options.backend.conv, "how 3x3x3 convolutions are computed: winograd4, winograd2, direct")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, ConvAlgorithm>{
+          {"winograd4", ConvAlgorithm::winograd4},
+          {"winograd2", ConvAlgorithm::winograd2},
+          {"direct", ConvAlgorithm::direct}}))
+      ->default_str("winograd4");
+  c->add_option("--target", a->target, "instruction set of the CPU kernels (default: the best there is)");
+  c->add_option("--json", a->json, "write versions, options, timings and warnings to this file");
+  c->add_flag("-q,--quiet", a->quiet, "no progress, no notes");
+  c->callback([a] { run(*a); });
+}
+
+}  // namespace sr

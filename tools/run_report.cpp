@@ -1,0 +1,89 @@
+#include "tools/run_report.h"
+
+#include <fmt/core.h>
+
+#include <cmath>
+#include <fstream>
+
+namespace sr {
+namespace {
+
+nlohmann::json voxels(Size3 s) { return {s.w, s.h, s.d}; }  // NIfTI order
+
+double milliseconds(double seconds) { return std::round(seconds * 1e3) / 1e3; }
+
+const char* name(ConvAlgorithm a) {
+  return a == ConvAlgorithm::direct ? "direct" : a == ConvAlgorithm::winograd2 ? "winograd2" : "winograd4";
+}
+
+}  // namespace
+
+nlohmann::json scan_report(const RestoreReport& r) {
+  nlohmann::json intensities = nlohmann::json::array();
+  for (const Intensity& i : r.intensities) intensities.push_back({{"a", i.a}, {"b", i.b}});
+  return {{"input", r.input.string()},
+          {"output", r.output.string()},
+          {"input_size", voxels(r.input_size)},
+          {"output_size", voxels(r.output_size)},
+          {"volumes", r.n_volumes},
+          {"patches_per_volume", r.n_patches},
+          {"intensity", intensities},
+          {"nonfinite_voxels", r.n_nonfinite},
+          {"seconds",
+           {{"read", milliseconds(r.seconds.read)},
+            {"upsample", milliseconds(r.seconds.upsample)},
+            {"restore", milliseconds(r.seconds.restore)},
+            {"write", milliseconds(r.seconds.write)}}},
+          {"warnings", r.warnings}};
+}
+
+nlohmann::json run_report(const std::filesystem::path& weights_path, const Weights& weights,
+                          const RestoreOptions& options, const Restorer& restorer) {
+  nlohmann::json json = {
+      {"program", "srengine"},
+      {"version", SRENGINE_VERSION},
+      {"backend", restorer.backend().describe()},
+      {"weights",
+       {{"file", weights_path.string()},
+        {"model", weights.model.name()},
+        {"sha256", weights.sha256},
+        {"normalization", to_string(weights.normalization)}}},
+      {"options",
+       {{"patch", voxels(options.backend.patch)},
+        {"margin", options.margin},
+        {"pad", options.pad == Pad::zero ? "zero" : "reflect"},
+        {"batch_norm", to_string(restorer.batch_norm())},
+        {"conv", name(options.backend.conv)},
+        {"dtype", options.type == OutputType::float32 ? "float32" : "input"},
+        {"threads", restorer.backend().threads()},
+        {"batch", restorer.backend().batch()},
+        {"buffer_bytes", restorer.backend().buffer_bytes()}}}};
+  if (options.upsample) {
+    json["options"]["upsample"] = *options.upsample;
+    json["options"]["upsample_method"] = to_string(restorer.network().model.input);
+  }
+  return json;
+}
+
+void write_json(const std::filesystem::path& path, const nlohmann::json& json) {
+  std::filesystem::path beside = path;
+  beside += ".part";
+  {
+    std::ofstream file(beside);
+    // Paths are bytes; what is not UTF-8 in them is replaced rather than refused.
+    file << json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
+    file.flush();
+    if (file) {
+      std::error_code error;
+      std::filesystem::rename(beside, path, error);
+      if (!error) return;
+    }
+  }
+  std::error_code ignored;
+  std::filesystem::remove(beside, ignored);
+  throw Error(Status::bad_output, fmt::format("{}: the JSON file cannot be written; is the folder there, writable and "
+                                              "not full?",
+                                              path.string()));
+}
+
+}  // namespace sr
