@@ -16,8 +16,8 @@ int largest_prime_factor(int n) {
 
 // kissfft has butterflies for 2, 3, 4 and 5 and plain O(p^2) loops for other primes p. Head scans are often 181 x 217 x
 // 181, and 181 is a prime: above this limit Bluestein's three transforms of about twice the length are faster (measured
-// on lengths 7 .. 509).
-constexpr int largest_butterfly = 23;
+// on lengths up to 437).
+constexpr int largest_butterfly = 17;
 
 int bluestein_length(int n) {
   if (largest_prime_factor(n) <= largest_butterfly) return 0;
