@@ -1,0 +1,228 @@
+// The whole network against PyTorch in float64 (tests/golden/network/make_golden.py), and what must not change a
+// result.
+#include <fmt/core.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+
+#include "engine/pipeline.h"
+#include "tests/catch.h"
+
+using namespace sr;
+namespace fs = std::filesystem;
+
+namespace {
+
+const fs::path golden = fs::path(SR_TEST_DATA) / "golden/network";
+constexpr Size3 golden_size{9, 10, 13};
+
+std::vector<std::string> variants() {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(golden))
+    if (entry.path().extension() == ".bin") names.push_back(entry.path().stem().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+// Volume `index` of a golden file: 0 the input, then 1 + batch-norm mode.
+std::vector<double> golden_volume(const std::string& name, int index) {
+  std::vector<double> v(static_cast<size_t>(golden_size.voxels()));
+  std::ifstream file(golden / (name + ".f64"), std::ios::binary);
+  file.seekg(static_cast<std::streamoff>(v.size() * sizeof(double)) * index);
+  file.read(reinterpret_cast<char*>(v.data()), static_cast<std::streamsize>(v.size() * sizeof(double)));
+  REQUIRE(file.good());
+  return v;
+}
+
+Volume to_volume(const std::vector<double>& v) {
+  Volume volume(golden_size);
+  for (size_t i = 0; i < v.size(); i++) volume.data[i] = static_cast<float>(v[i]);
+  return volume;
+}
+
+RestoreOptions small_patches(BackendKind kind) {
+  RestoreOptions options;
+  options.backend.kind = kind;
+  options.backend.patch = {8, 8, 8};
+  options.backend.threads = 2;
+  options.margin = 1;
+  return options;
+}
+
+// Largest |result - expected| in units of the expected volume's rms; NaN counts as infinite.
+double worst_error(const Volume& result, const std::vector<double>& expected) {
+  double worst = 0, squares = 0;
+  for (size_t i = 0; i < expected.size(); i++) {
+    const double e = std::abs(result.data[i] - expected[i]);
+    worst = std::isfinite(e) ? std::max(worst, e) : INFINITY;
+    squares += expected[i] * expected[i];
+  }
+  return worst / std::sqrt(squares / static_cast<double>(expected.size()));
+}
+
+Volume wavy(Size3 size) {
+  Volume v(size);
+  for (int z = 0; z < size.d; z++)
+    for (int y = 0; y < size.h; y++)
+      for (int x = 0; x < size.w; x++)
+        v.at(z, y, x) = static_cast<float>(2 + std::sin(0.9 * x) * std::cos(0.7 * y) + std::cos(0.5 * z + 0.3 * x));
+  return v;
+}
+
+}  // namespace
+
+TEST_CASE("every variant and batch-norm mode equals PyTorch in float64") {
+  REQUIRE(variants().size() == 12);
+  // ref: the only float32 in it is the volume that comes in and goes out. The others accumulate in float32 over a dozen
+  // layers; F(4x4) tiles magnify rounding about tenfold.
+  struct {
+    BackendKind kind;
+    ConvAlgorithm conv;
+    double tolerance;
+  } const backends[] = {{BackendKind::ref, ConvAlgorithm::direct, 1e-6},
+                        {BackendKind::cpu, ConvAlgorithm::direct, 2e-5},
+                        {BackendKind::cpu, ConvAlgorithm::winograd2, 3e-5},
+                        {BackendKind::cpu, ConvAlgorithm::winograd4, 1e-4}};
+  for (const auto& backend : backends) {
+    double most = 0;
+    std::string where;
+    for (const std::string& name : variants()) {
+      const Weights weights = load_weights(golden / (name + ".bin"));
+      const Volume input = to_volume(golden_volume(name, 0));
+      for (const BatchNorm mode : {BatchNorm::patch, BatchNorm::running, BatchNorm::scan}) {
+        RestoreOptions options = small_patches(backend.kind);
+        options.backend.conv = backend.conv;
+        options.batch_norm = mode;
+        const Volume result = Restorer(weights, options).restore(input, {});
+        const double error = worst_error(result, golden_volume(name, 1 + static_cast<int>(mode)));
+        INFO(name << ", batch-norm " << to_string(mode) << ", conv " << static_cast<int>(backend.conv));
+        CHECK(error < backend.tolerance);
+        if (error > most) most = error, where = name + " " + to_string(mode);
+      }
+    }
+    fmt::print("{} {}: largest error {:.1e} of the rms ({}), {:.0f} % of the tolerance\n",
+               backend.kind == BackendKind::ref ? "ref" : "cpu", static_cast<int>(backend.conv), most, where,
+               100 * most / backend.tolerance);
+  }
+}
+
+TEST_CASE("threads and patches in flight do not change a bit") {
+  const Weights weights = random_weights(parse_model_name("b2u2,k=4"), 1);
+  const Volume input = wavy({21, 19, 23});
+  for (const BatchNorm mode : {BatchNorm::patch, BatchNorm::scan}) {
+    std::vector<float> first;
+    for (const auto& [threads, batch] : {std::pair{1, 1}, {2, 1}, {2, 2}, {3, 2}, {5, 5}}) {
+      RestoreOptions options = small_patches(BackendKind::cpu);
+      options.backend.threads = threads;
+      options.backend.batch = batch;
+      options.batch_norm = mode;
+      const Volume result = Restorer(weights, options).restore(input, {});
+      if (first.empty()) first = result.data;
+      INFO(threads << " threads, " << batch << " patches in flight");
+      CHECK(result.data == first);
+    }
+  }
+}
+
+TEST_CASE("a second volume through the same buffers equals the first through fresh ones") {
+  const Weights weights = random_weights(parse_model_name("b2u2,k=4"), 1);
+  Restorer used(weights, small_patches(BackendKind::cpu));
+  used.restore(wavy({9, 30, 9}), {});
+  const Volume input = wavy({11, 9, 14});
+  CHECK(used.restore(input, {}).data == Restorer(weights, small_patches(BackendKind::cpu)).restore(input, {}).data);
+}
+
+TEST_CASE("with fixed statistics and a margin of the receptive radius, tiles equal the single pass") {
+  const Weights weights = random_weights(parse_model_name("b1u2,k=4"), 3);
+  const int radius = Mdcsrn(weights).receptive_radius();
+  CHECK(radius == 3);
+  const Volume input = wavy({13, 17, 11});
+  RestoreOptions options = small_patches(BackendKind::cpu);
+  options.batch_norm = BatchNorm::running;
+  options.margin = radius;
+
+  options.backend.patch = {9, 10, 8};
+  const Volume tiled = Restorer(weights, options).restore(input, {});
+  const auto with_margin = [&](int n) { return n + 2 * radius; };
+  options.backend.patch = {with_margin(13), with_margin(17), with_margin(11)};
+  const Volume whole = Restorer(weights, options).restore(input, {});
+
+  const std::vector<double> expected(whole.data.begin(), whole.data.end());
+  CHECK(worst_error(tiled, expected) < 2e-5);  // the tiles of F(4x4) start elsewhere, so rounding differs
+
+  // The property is not an empty one: with a smaller margin the tiles show.
+  options.backend.patch = {9, 10, 8};
+  options.margin = 1;
+  CHECK(worst_error(Restorer(weights, options).restore(input, {}), expected) > 1e-3);
+}
+
+TEST_CASE("receptive radius counts the convolutions of the longest path") {
+  CHECK(Mdcsrn(random_weights(parse_model_name("b4u4,k=4"), 0)).receptive_radius() == 17);
+  CHECK(Mdcsrn(random_weights(parse_model_name("b1u3-r,k=4"), 0)).receptive_radius() == 5);
+}
+
+TEST_CASE("a run can be stopped between patches") {
+  const Weights weights = random_weights(parse_model_name("b1u1,k=4"), 1);
+  RestoreOptions options = small_patches(BackendKind::cpu);
+  options.backend.threads = options.backend.batch = 2;
+  int calls = 0;
+  try {
+    Restorer(weights, options).restore(wavy({30, 30, 30}), [&](int done, int total) {
+      calls++;
+      CHECK(done <= total);
+      return calls < 3;
+    });
+    FAIL("the run went on");
+  } catch (const Error& e) {
+    CHECK(e.status == Status::interrupted);
+  }
+  CHECK(calls <= 4);  // the other lane may have been in its last patch
+}
+
+TEST_CASE("options that cannot work are refused by name") {
+  const Weights weights = random_weights(parse_model_name("b1u1,k=4"), 1);
+  const auto status_of = [](auto make) {
+    try {
+      make();
+    } catch (const Error& e) {
+      return e.status;
+    }
+    return Status::ok;
+  };
+  RestoreOptions options = small_patches(BackendKind::cpu);
+  options.margin = 4;
+  CHECK(status_of([&] { Restorer(weights, options); }) == Status::bad_usage);
+
+  options = small_patches(BackendKind::cpu);
+  options.backend.max_memory = 1000;
+  CHECK(status_of([&] { Restorer(weights, options); }) == Status::device_trouble);
+
+  options = small_patches(BackendKind::cpu);
+  options.batch_norm = BatchNorm::running;
+  Weights without = weights;
+  std::erase_if(without.tensors, [](const auto& t) { return t.first.find("running") != std::string::npos; });
+  CHECK(status_of([&] { Restorer(without, options); }) == Status::bad_usage);
+}
+
+TEST_CASE("--max-memory lowers the patches in flight, not the result") {
+  const Weights weights = random_weights(parse_model_name("b1u1,k=4"), 1);
+  RestoreOptions options = small_patches(BackendKind::cpu);
+  options.backend.threads = options.backend.batch = 4;
+  const Restorer roomy(weights, options);
+  CHECK(roomy.backend().batch() == 4);
+  options.backend.max_memory = roomy.backend().buffer_bytes() / 2;
+  Restorer tight(weights, options);
+  CHECK(tight.backend().batch() == 2);
+  CHECK(tight.backend().buffer_bytes() <= options.backend.max_memory);
+}
+
+TEST_CASE("a constant volume stays finite") {
+  Weights weights = random_weights(parse_model_name("b1u1,k=4"), 1);
+  Volume constant({5, 5, 5});
+  for (const char* rule : {"none", "zscore", "foreground", "percentile:99"}) {
+    weights.normalization = parse_normalization(rule);
+    const Volume result = Restorer(weights, small_patches(BackendKind::cpu)).restore(constant, {});
+    for (const float v : result.data) REQUIRE(std::isfinite(v));
+  }
+}

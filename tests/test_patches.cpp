@@ -1,0 +1,107 @@
+// The patch grid and the way of a patch in and out.
+#include "engine/patches.h"
+
+#include <cmath>
+#include <vector>
+
+#include "tests/catch.h"
+
+using namespace sr;
+
+namespace {
+
+// How often each index of an axis of n voxels is written by patches of the given size and margin, merged as
+// merge_patch does it.
+std::vector<int> coverage(int n, int patch, int margin) {
+  const PatchGrid grid = make_patch_grid({1, 1, n}, {2 * margin + 1, 2 * margin + 1, patch}, margin);
+  std::vector<int> count(static_cast<size_t>(n));
+  const Layout layout = dense_layout(grid.patch);
+  std::vector<double> buffer(static_cast<size_t>(buffer_elements(layout, 1)), 1.0);
+  for (int i = 0; i < grid.count(); i++) {
+    std::vector<float> volume(static_cast<size_t>(n));
+    merge_patch(Features<double>{buffer.data(), layout}, 0, grid.origin(i), margin, {}, volume.data(), grid.volume);
+    for (size_t x = 0; x < volume.size(); x++) count[x] += volume[x] != 0;
+  }
+  return count;
+}
+
+}  // namespace
+
+TEST_CASE("every voxel is written exactly once for all sizes from 1 to 200") {
+  for (int n = 1; n <= 200; n++)
+    for (const auto& [patch, margin] : {std::pair{70, 3}, {24, 8}, {7, 3}, {5, 0}, {16, 5}})
+      for (const int c : coverage(n, patch, margin))
+        if (c != 1) FAIL("size " << n << ", patch " << patch << ", margin " << margin << ": written " << c << " times");
+  SUCCEED();
+}
+
+TEST_CASE("three axes together write every voxel exactly once") {
+  const Size3 size{11, 5, 23};
+  const PatchGrid grid = make_patch_grid(size, {6, 8, 9}, 2);
+  const Layout layout = padded_layout(grid.patch);
+  std::vector<float> buffer(static_cast<size_t>(buffer_elements(layout, 1)), 1.0f);
+  std::vector<float> total(static_cast<size_t>(size.voxels()));
+  for (int i = 0; i < grid.count(); i++) {
+    std::vector<float> volume(total.size());
+    merge_patch(Features<float>{buffer.data(), layout}, 0, grid.origin(i), 2, {}, volume.data(), size);
+    for (size_t v = 0; v < total.size(); v++) total[v] += volume[v];
+  }
+  for (const float t : total) REQUIRE(t == 1);
+}
+
+TEST_CASE("patch counts of the scans in the figures") {
+  CHECK(make_patch_grid({256, 320, 320}, {70, 70, 70}, 3).count() == 100);
+  CHECK(make_patch_grid({181, 217, 181}, {70, 70, 70}, 3).count() == 36);
+  CHECK(make_patch_grid({1, 1, 1}, {70, 70, 70}, 3).count() == 1);
+}
+
+TEST_CASE("gathered voxels are normalised, and what lies outside is zero or mirrored") {
+  const Size3 size{2, 3, 4};
+  std::vector<float> volume(24);
+  for (size_t i = 0; i < volume.size(); i++) volume[i] = static_cast<float>(10 + i);
+  const Layout layout = padded_layout({5, 6, 9});
+  const Intensity intensity{10, 2};
+  const Origin origin{-1, -2, -3};
+  for (const Pad pad : {Pad::zero, Pad::reflect}) {
+    std::vector<float> buffer(static_cast<size_t>(buffer_elements(layout, 2)), NAN);
+    const Features<float> f{buffer.data(), layout};
+    gather_patch(volume.data(), size, origin, pad, intensity, f, 1);
+    const auto mirrored = [](int i, int n) {
+      while (i < 0 || i >= n) i = i < 0 ? -i : 2 * (n - 1) - i;
+      return i;
+    };
+    for (int z = 0; z < 5; z++)
+      for (int y = 0; y < 6; y++)
+        for (int x = 0; x < layout.row; x++) {
+          const int vz = origin.z + z, vy = origin.y + y, vx = origin.x + x;
+          const bool inside = vz >= 0 && vy >= 0 && vx >= 0 && vz < 2 && vy < 3 && vx < 4;
+          float expected = 0;
+          if (x < 9 && (inside || pad == Pad::reflect))
+            expected = static_cast<float>((mirrored(vz, 2) * 3 + mirrored(vy, 3)) * 4 + mirrored(vx, 4)) / 2;
+          REQUIRE(f.at(1, z, y)[x] == expected);
+        }
+    for (ptrdiff_t i = 0; i < layout.channel; i++) REQUIRE(std::isnan(buffer[static_cast<size_t>(i)]));
+  }
+}
+
+TEST_CASE("merging undoes the normalisation and touches nothing else") {
+  const Size3 size{4, 4, 4};
+  std::vector<float> volume(64, -1);
+  const Layout layout = dense_layout({4, 4, 4});
+  std::vector<double> buffer(static_cast<size_t>(buffer_elements(layout, 1)));
+  for (size_t i = 0; i < 64; i++) buffer[i] = static_cast<double>(i);
+  merge_patch(Features<double>{buffer.data(), layout}, 0, {2, 0, -1}, 1, {5, 3}, volume.data(), size);
+  for (int z = 0; z < 4; z++)
+    for (int y = 0; y < 4; y++)
+      for (int x = 0; x < 4; x++) {
+        const bool written = z == 3 && (y == 1 || y == 2) && x <= 1;
+        const float expected = written ? static_cast<float>(((z - 2) * 4 + y) * 4 + x + 1) * 3 + 5 : -1;
+        REQUIRE(volume[static_cast<size_t>((z * 4 + y) * 4 + x)] == expected);
+      }
+}
+
+TEST_CASE("a margin that leaves nothing is refused") {
+  CHECK_THROWS_AS(make_patch_grid({9, 9, 9}, {70, 6, 70}, 3), Error);
+  CHECK_THROWS_AS(make_patch_grid({9, 9, 9}, {70, 70, 70}, -1), Error);
+  CHECK_NOTHROW(make_patch_grid({9, 9, 9}, {7, 7, 7}, 3));
+}
