@@ -49,7 +49,9 @@ class Buffer {
  public:
   explicit Buffer(int64_t n_bytes) : memory_(static_cast<size_t>(n_bytes) / sizeof(float) + 1) {}
   template <class T>
-  T* as() { return reinterpret_cast<T*>(memory_.data()); }
+  T* as() {
+    return reinterpret_cast<T*>(memory_.data());
+  }
 
  private:
   HugeBuffer memory_;
@@ -169,8 +171,7 @@ class HostBackend : public Backend {
       pass(job, {nullptr, &statistics}, nullptr, done, 2 * n);
       frozen = statistics.freeze(network_, static_cast<double>(plan_.layout.size.voxels()));
     }
-    pass(job, {job.batch_norm == BatchNorm::patch ? nullptr : &frozen, nullptr}, &output, done,
-         two_passes ? 2 * n : n);
+    pass(job, {job.batch_norm == BatchNorm::patch ? nullptr : &frozen, nullptr}, &output, done, two_passes ? 2 * n : n);
   }
 
   void forward_once(const RestoreJob& job) override { lane(0).forward(job, 0, {}); }

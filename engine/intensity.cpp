@@ -43,14 +43,21 @@ Intensity measure_intensity(const Normalization& rule, const Volume& volume) {
   using Kind = Normalization::Kind;
   Intensity result;
   switch (rule.kind) {
-    case Kind::none: break;
-    case Kind::scale: result.b = rule.by; break;
+    case Kind::none:
+      break;
+    case Kind::scale:
+      result.b = rule.by;
+      break;
     case Kind::zscore:
       result.a = mean_of(volume.data);
       result.b = standard_deviation(volume.data, result.a);
       break;
-    case Kind::foreground: result.b = foreground_mean(volume.data, mean_of(volume.data)); break;
-    case Kind::percentile: result.b = percentile(volume.data, rule.by); break;
+    case Kind::foreground:
+      result.b = foreground_mean(volume.data, mean_of(volume.data));
+      break;
+    case Kind::percentile:
+      result.b = percentile(volume.data, rule.by);
+      break;
   }
   if (!(std::abs(result.b) > 0) || !std::isfinite(result.b)) result.b = 1;
   return result;

@@ -32,7 +32,7 @@ void mdcsrn_forward(const Mdcsrn& net, const Plan& plan, PatchOps& op) {
 
   if (net.reconstruction) {
     const Channels narrow = {plan.scratch.first, 8 * k};
-    op.conv3d(plan.trunk(B), net.reconstruction->compress, narrow);           // 288 -> 96
+    op.conv3d(plan.trunk(B), net.reconstruction->compress, narrow);     // 288 -> 96
     op.norm_elu_conv3d(narrow, net.reconstruction->main, plan.output);  // 96 -> 1
   } else {
     op.conv3d(plan.trunk(B), *net.combine, plan.output);  // 288 -> 1

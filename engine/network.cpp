@@ -126,6 +126,8 @@ bool Mdcsrn::has_running_statistics() const {
   return std::ranges::all_of(all, [](const NormLayer* norm) { return !norm->running_mean.empty(); });
 }
 
-int Mdcsrn::receptive_radius() const { return 1 + model.blocks * model.units + (reconstruction ? 1 : 0); }
+int Mdcsrn::receptive_radius() const {
+  return 1 + model.blocks * model.units + (reconstruction ? 1 : 0);
+}
 
 }  // namespace sr

@@ -9,9 +9,10 @@ namespace sr {
 PatchGrid make_patch_grid(Size3 volume, Size3 patch, int margin) {
   const int smallest = std::min({patch.d, patch.h, patch.w});
   if (margin < 0 || 2 * margin >= smallest)
-    throw Error(Status::bad_usage, fmt::format("a margin of {} voxels leaves nothing of a patch of {}x{}x{}; it must be "
-                                               "at least 0 and below half the patch",
-                                               margin, patch.w, patch.h, patch.d));
+    throw Error(Status::bad_usage,
+                fmt::format("a margin of {} voxels leaves nothing of a patch of {}x{}x{}; it must be "
+                            "at least 0 and below half the patch",
+                            margin, patch.w, patch.h, patch.d));
   const auto patches_along = [&](int n, int size) { return (n + size - 2 * margin - 1) / (size - 2 * margin); };
   return {volume,
           patch,

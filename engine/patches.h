@@ -9,8 +9,8 @@ namespace sr {
 
 struct PatchGrid {
   Size3 volume, patch;
-  int margin;          // voxels of each face whose results are not kept
-  int nz, ny, nx;      // patches along each axis
+  int margin;      // voxels of each face whose results are not kept
+  int nz, ny, nx;  // patches along each axis
 
   int count() const { return nz * ny * nx; }
   Origin origin(int i) const;  // 0 <= i < count(), x fastest; the first one is at -margin

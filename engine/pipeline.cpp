@@ -74,8 +74,8 @@ RestoreReport Restorer::restore_scan(const std::filesystem::path& input, const s
     const Progress of_scan = [&](int done, int total) {
       return !progress || progress(static_cast<int>(t) * total + done, static_cast<int>(n) * total);
     };
-    volume = timed(report.seconds.restore,
-                   [&] { return restore(volume, of_scan, &report.intensities.emplace_back()); });
+    volume =
+        timed(report.seconds.restore, [&] { return restore(volume, of_scan, &report.intensities.emplace_back()); });
     timed(report.seconds.write, [&] { writer.write(volume); });
     report.n_nonfinite += n_nonfinite;
   }

@@ -21,7 +21,7 @@ struct RestoreOptions {
   std::optional<BatchNorm> batch_norm;  // default: what the weights file says
   std::optional<Factors> upsample;      // the scan is on its native low-resolution grid: bring it to a finer one first
   OutputType type = OutputType::float32;
-  int compression_level = 0;            // of .gz names, 1 .. 9; 0: the writer's default
+  int compression_level = 0;  // of .gz names, 1 .. 9; 0: the writer's default
 };
 
 // Wall-clock seconds of each stage of one scan, all volumes together.

@@ -47,10 +47,17 @@ sr::RestoreOptions restore_options(const srengine_options& o) {
                                                              : sr::ConvAlgorithm::winograd4;
   options.margin = o.margin;
   switch (o.batch_norm) {
-    case SRENGINE_BATCH_NORM_DEFAULT: break;
-    case SRENGINE_BATCH_NORM_PATCH: options.batch_norm = sr::BatchNorm::patch; break;
-    case SRENGINE_BATCH_NORM_RUNNING: options.batch_norm = sr::BatchNorm::running; break;
-    case SRENGINE_BATCH_NORM_SCAN: options.batch_norm = sr::BatchNorm::scan; break;
+    case SRENGINE_BATCH_NORM_DEFAULT:
+      break;
+    case SRENGINE_BATCH_NORM_PATCH:
+      options.batch_norm = sr::BatchNorm::patch;
+      break;
+    case SRENGINE_BATCH_NORM_RUNNING:
+      options.batch_norm = sr::BatchNorm::running;
+      break;
+    case SRENGINE_BATCH_NORM_SCAN:
+      options.batch_norm = sr::BatchNorm::scan;
+      break;
   }
   return options;
 }
@@ -101,10 +108,16 @@ srengine_status srengine_restore_file(srengine* engine, const char* input_path, 
   });
 }
 
-void srengine_close(srengine* engine) { delete engine; }
+void srengine_close(srengine* engine) {
+  delete engine;
+}
 
-const char* srengine_last_error(void) { return last_error.c_str(); }
+const char* srengine_last_error(void) {
+  return last_error.c_str();
+}
 
-const char* srengine_version(void) { return SRENGINE_VERSION; }
+const char* srengine_version(void) {
+  return SRENGINE_VERSION;
+}
 
 }  // extern "C"

@@ -19,7 +19,8 @@ struct Volume {
  private:
   size_t index(int z, int y, int x) const {
     return (static_cast<size_t>(z) * static_cast<size_t>(size.h) + static_cast<size_t>(y)) *
-               static_cast<size_t>(size.w) + static_cast<size_t>(x);
+               static_cast<size_t>(size.w) +
+           static_cast<size_t>(x);
   }
 };
 

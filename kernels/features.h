@@ -31,7 +31,8 @@ struct Layout {
 };
 
 // Rows padded to a multiple of 8 lanes with at least one lane of padding (it stands for x = w and, one row on, for
-// x = -1); channels start on 64-byte boundaries and not a power of two apart, so that neighbours do not share cache sets.
+// x = -1); channels start on 64-byte boundaries and not a power of two apart, so that neighbours do not share cache
+// sets.
 Layout padded_layout(Size3 size);
 // No padding at all: row = w. What the plain loops use.
 Layout dense_layout(Size3 size);
@@ -42,9 +43,7 @@ template <class T>
 struct Features {
   T* data;
   Layout layout;
-  T* at(int c, int z = 0, int y = 0) const {
-    return data + c * layout.channel + z * layout.plane + y * layout.row;
-  }
+  T* at(int c, int z = 0, int y = 0) const { return data + c * layout.channel + z * layout.plane + y * layout.row; }
 };
 
 // Sum and sum of squares of one channel over all voxels of a patch: what batch-norm needs of it.

@@ -7,6 +7,7 @@
 
 #include "engine/pipeline.h"
 #include "kernels/cpu_target.h"
+#include "tools/choice.h"
 #include "tools/commands.h"
 #include "tools/interrupt.h"
 #include "tools/parse.h"
@@ -54,8 +55,8 @@ std::vector<fs::path> output_names(const std::vector<fs::path>& scans, const fs:
   for (size_t i = 0; i < scans.size(); i++) {
     const fs::path target = fs::weakly_canonical(names[i]);
     if (target == fs::weakly_canonical(scans[i]))
-      throw Error(Status::bad_usage, fmt::format("{} would be overwritten by its own result; -o takes another name",
-                                                 scans[i].string()));
+      throw Error(Status::bad_usage,
+                  fmt::format("{} would be overwritten by its own result; -o takes another name", scans[i].string()));
     if (const auto [other, fresh] = from.emplace(target, scans[i]); !fresh)
       throw Error(Status::bad_usage, fmt::format("{} and {} would both be written to {}; restore them in two calls",
                                                  other->second.string(), scans[i].string(), names[i].string()));
@@ -126,37 +127,30 @@ void add_run(CLI::App& app) {
   c->add_option("-o,--output", a->output, "file, or folder for several scans (default: scan_sr.nii.gz beside scan)");
   c->add_option("--upsample", a->upsample,
                 "the scan is on its own low-resolution grid: bring it to one finer by these factors first (2x2x1)");
-  c->add_option("--dtype", a->options.type, "datatype of the result: float32 or input")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, OutputType>{{"float32", OutputType::float32}, {"input", OutputType::input}}))
-      ->default_str("float32");
-  c->add_option("--batch-norm", a->options.batch_norm,
-                "statistics from each patch, running ones from the weights, or from the whole scan in a first pass "
-                "(default: what the weights file says)")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, BatchNorm>{
-          {"patch", BatchNorm::patch}, {"running", BatchNorm::running}, {"scan", BatchNorm::scan}}));
+  add_choice<OutputType>(c, "--dtype", a->options.type,
+                         {{"float32", OutputType::float32}, {"input", OutputType::input}}, "datatype of the result");
+  add_choice<BatchNorm>(c, "--batch-norm", a->options.batch_norm,
+                        {{"patch", BatchNorm::patch}, {"running", BatchNorm::running}, {"scan", BatchNorm::scan}},
+                        "statistics of each patch, running ones of the weights, or of the whole scan in a first pass "
+                        "(default: what the weights file says)");
   c->add_option("--patch", a->patch, "patch size in voxels, N or IxJxK")->capture_default_str();
   c->add_option("--margin", a->options.margin, "voxels of each face of a patch that are not kept")
       ->capture_default_str();
-  c->add_option("--pad", a->options.pad, "what lies outside the volume: zero or reflect")
-      ->transform(
-          CLI::CheckedTransformer(std::map<std::string, Pad>{{"zero", Pad::zero}, {"reflect", Pad::reflect}}))
-      ->default_str("zero");
+  add_choice<Pad>(c, "--pad", a->options.pad, {{"zero", Pad::zero}, {"reflect", Pad::reflect}},
+                  "what a patch holds outside the volume (default: zero)");
   c->add_option("--threads", a->options.backend.threads, "threads (default: one per processor)")
       ->check(CLI::Range(1, 1024));
   c->add_option("--batch", a->options.backend.batch, "patches in flight (default: one per group of 8 threads)")
       ->check(CLI::Range(1, 1024));
   c->add_option("--max-memory", a->max_memory, "memory that patches in flight may take, such as 2G or 500M");
-  c->add_option("--backend", a->options.backend.kind, "cpu, or ref: plain loops in double, for checking (slow)")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, BackendKind>{{"cpu", BackendKind::cpu}, {"ref", BackendKind::ref}}))
-      ->default_str("cpu");
-  c->add_option("--conv", a->options.backend.conv, "how 3x3x3 convolutions are computed: winograd4, winograd2, direct")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, ConvAlgorithm>{
-          {"winograd4", ConvAlgorithm::winograd4},
-          {"winograd2", ConvAlgorithm::winograd2},
-          {"direct", ConvAlgorithm::direct}}))
-      ->default_str("winograd4");
+  add_choice<BackendKind>(c, "--backend", a->options.backend.kind,
+                          {{"cpu", BackendKind::cpu}, {"ref", BackendKind::ref}},
+                          "cpu (default), or ref: plain loops in double, for checking, slow");
+  add_choice<ConvAlgorithm>(c, "--conv", a->options.backend.conv,
+                            {{"winograd4", ConvAlgorithm::winograd4},
+                             {"winograd2", ConvAlgorithm::winograd2},
+                             {"direct", ConvAlgorithm::direct}},
+                            "how 3x3x3 convolutions are computed (default: winograd4)");
   c->add_option("--target", a->target, "instruction set of the CPU kernels (default: the best there is)");
   c->add_option("--json", a->json, "write versions, options, timings and warnings to this file");
   c->add_flag("-q,--quiet", a->quiet, "no progress, no notes");

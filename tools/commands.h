@@ -7,5 +7,9 @@
 namespace sr {
 
 void add_run(CLI::App& app);
+void add_degrade(CLI::App& app);
+void add_upsample(CLI::App& app);
+void add_evaluate(CLI::App& app);
+void add_phantom(CLI::App& app);
 
 }  // namespace sr

@@ -7,7 +7,9 @@ namespace {
 
 volatile std::sig_atomic_t signalled = 0;
 
-void on_signal(int) { signalled = 1; }
+void on_signal(int) {
+  signalled = 1;
+}
 
 }  // namespace
 
@@ -19,6 +21,8 @@ void catch_interrupts() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
-bool interrupted() { return signalled != 0; }
+bool interrupted() {
+  return signalled != 0;
+}
 
 }  // namespace sr

@@ -35,7 +35,9 @@ std::optional<std::array<double, 3>> triple(const std::string& text) {
   return values;
 }
 
-bool whole_between(double v, double low, double high) { return v >= low && v <= high && v == std::floor(v); }
+bool whole_between(double v, double low, double high) {
+  return v >= low && v <= high && v == std::floor(v);
+}
 
 // i x j x k in whole voxels up to `limit`.
 std::optional<Size3> voxels(const std::string& text, double limit) {
@@ -59,6 +61,13 @@ Size3 parse_size(const std::string& text) {
   if (const auto size = voxels(text, 32767)) return *size;
   throw Error(Status::bad_usage,
               fmt::format("'{}' is no size; three whole numbers from 1 to 32767 are, such as 181x217x181", text));
+}
+
+std::array<double, 3> parse_voxel_mm(const std::string& text) {
+  const auto t = triple(text);
+  if (t && (*t)[0] > 0 && (*t)[1] > 0 && (*t)[2] > 0) return *t;
+  throw Error(Status::bad_usage,
+              fmt::format("'{}' is no voxel size; three numbers in mm above 0 are, such as 1x1x1.2", text));
 }
 
 Size3 parse_patch(const std::string& text) {

@@ -40,9 +40,8 @@ void ProgressBar::draw(int done, int total, double seconds) {
   constexpr int width = 30;
   const double fraction = static_cast<double>(done) / total;
   const double rate = seconds > 0 ? done / seconds : 0;
-  const std::string figures =
-      fmt::format("{:3.0f} %  {:.2f} patches/s  {} left", 100 * fraction, rate,
-                  rate > 0 ? clock_time((total - done) / rate) : "?");
+  const std::string figures = fmt::format("{:3.0f} %  {:.2f} patches/s  {} left", 100 * fraction, rate,
+                                          rate > 0 ? clock_time((total - done) / rate) : "?");
   if (style_ == Style::log) {
     fmt::print(stderr, "{}: {}\n", title_, figures);
     return;

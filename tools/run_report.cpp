@@ -8,9 +8,13 @@
 namespace sr {
 namespace {
 
-nlohmann::json voxels(Size3 s) { return {s.w, s.h, s.d}; }  // NIfTI order
+nlohmann::json voxels(Size3 s) {
+  return {s.w, s.h, s.d};
+}  // NIfTI order
 
-double milliseconds(double seconds) { return std::round(seconds * 1e3) / 1e3; }
+double milliseconds(double seconds) {
+  return std::round(seconds * 1e3) / 1e3;
+}
 
 const char* name(ConvAlgorithm a) {
   return a == ConvAlgorithm::direct ? "direct" : a == ConvAlgorithm::winograd2 ? "winograd2" : "winograd4";
@@ -39,25 +43,24 @@ nlohmann::json scan_report(const RestoreReport& r) {
 
 nlohmann::json run_report(const std::filesystem::path& weights_path, const Weights& weights,
                           const RestoreOptions& options, const Restorer& restorer) {
-  nlohmann::json json = {
-      {"program", "srengine"},
-      {"version", SRENGINE_VERSION},
-      {"backend", restorer.backend().describe()},
-      {"weights",
-       {{"file", weights_path.string()},
-        {"model", weights.model.name()},
-        {"sha256", weights.sha256},
-        {"normalization", to_string(weights.normalization)}}},
-      {"options",
-       {{"patch", voxels(options.backend.patch)},
-        {"margin", options.margin},
-        {"pad", options.pad == Pad::zero ? "zero" : "reflect"},
-        {"batch_norm", to_string(restorer.batch_norm())},
-        {"conv", name(options.backend.conv)},
-        {"dtype", options.type == OutputType::float32 ? "float32" : "input"},
-        {"threads", restorer.backend().threads()},
-        {"batch", restorer.backend().batch()},
-        {"buffer_bytes", restorer.backend().buffer_bytes()}}}};
+  nlohmann::json json = {{"program", "srengine"},
+                         {"version", SRENGINE_VERSION},
+                         {"backend", restorer.backend().describe()},
+                         {"weights",
+                          {{"file", weights_path.string()},
+                           {"model", weights.model.name()},
+                           {"sha256", weights.sha256},
+                           {"normalization", to_string(weights.normalization)}}},
+                         {"options",
+                          {{"patch", voxels(options.backend.patch)},
+                           {"margin", options.margin},
+                           {"pad", options.pad == Pad::zero ? "zero" : "reflect"},
+                           {"batch_norm", to_string(restorer.batch_norm())},
+                           {"conv", name(options.backend.conv)},
+                           {"dtype", options.type == OutputType::float32 ? "float32" : "input"},
+                           {"threads", restorer.backend().threads()},
+                           {"batch", restorer.backend().batch()},
+                           {"buffer_bytes", restorer.backend().buffer_bytes()}}}};
   if (options.upsample) {
     json["options"]["upsample"] = *options.upsample;
     json["options"]["upsample_method"] = to_string(restorer.network().model.input);

@@ -1,0 +1,62 @@
+#include "tools/scan_transform.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <system_error>
+
+namespace sr {
+namespace {
+
+void warn(const std::filesystem::path& scan, const std::string& sentence) {
+  fmt::print(stderr, "srengine: warning: {}: {}\n", scan.string(), sentence);
+}
+
+}  // namespace
+
+void transform_scan(ScanReader& in, const std::filesystem::path& out, const ScanWriter::Options& options,
+                    const std::function<Volume(const Volume&)>& each_volume) {
+  std::error_code not_there;
+  if (std::filesystem::equivalent(in.path(), out, not_there))
+    throw Error(Status::bad_usage,
+                fmt::format("{} would be overwritten by its own result; -o takes another name", in.path().string()));
+  for (const std::string& warning : in.warnings()) warn(in.path(), warning);
+  ScanWriter writer(out, in, options);
+  int64_t n_nonfinite = 0;
+  for (int64_t t = 0; t < in.info().n_volumes; ++t) {
+    int64_t here = 0;
+    writer.write(each_volume(in.read(t, &here)));
+    n_nonfinite += here;
+  }
+  writer.commit();
+  if (n_nonfinite) warn(in.path(), fmt::format("{} voxels are not finite and were taken as 0", n_nonfinite));
+  for (const std::string& warning : writer.warnings()) warn(out, warning);
+}
+
+double misplacement_mm(const ScanInfo& a, const ScanInfo& b) {
+  const double na[3] = {double(a.size.w), double(a.size.h), double(a.size.d)};
+  const double nb[3] = {double(b.size.w), double(b.size.h), double(b.size.d)};
+  double largest = 0;
+  for (int corner = 0; corner < 8; ++corner) {
+    double squared = 0;
+    for (int row = 0; row < 3; ++row) {
+      double difference = a.affine()[row][3] - b.affine()[row][3];
+      for (int axis = 0; axis < 3; ++axis)
+        if (corner >> axis & 1) difference += a.affine()[row][axis] * na[axis] - b.affine()[row][axis] * nb[axis];
+      squared += difference * difference;
+    }
+    largest = std::max(largest, std::sqrt(squared));
+  }
+  return largest;
+}
+
+double smallest_voxel_edge_mm(const ScanInfo& info) {
+  double smallest = INFINITY;
+  for (int axis = 0; axis < 3; ++axis)
+    smallest = std::min(smallest, std::hypot(info.affine()[0][axis], info.affine()[1][axis], info.affine()[2][axis]));
+  return smallest;
+}
+
+}  // namespace sr
