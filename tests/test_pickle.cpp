@@ -1,0 +1,295 @@
+// Pickles and the containers around them: only what a checkpoint needs is understood, and nothing is ever run.
+#include <cstdlib>
+#include <cstring>
+
+#include "tests/catch.h"
+#include "tests/weights_files.h"
+#include "weights/checkpoint.h"
+#include "weights/pickle.h"
+#include "weights/torch_objects.h"
+
+namespace fs = std::filesystem;
+using namespace sr;
+using namespace std::string_literals;
+using Kind = PickleTree::Kind;
+
+namespace {
+
+const fs::path golden = fs::path(SR_TEST_DATA) / "golden" / "import";
+
+Bytes bytes_of(const std::string& text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+// A pickle of protocol 2 with this body.
+PickleTree parse(const std::string& body) {
+  const std::string pickle = "\x80\x02" + body + ".";
+  size_t position = 0;
+  PickleTree tree = read_pickle(bytes_of(pickle), position, torch_globals(), "test");
+  CHECK(position == pickle.size());
+  return tree;
+}
+
+std::string refused(const std::string& body) {
+  return refusal([&] { parse(body); });
+}
+
+std::string unicode(const std::string& text) {
+  return "X"s + static_cast<char>(text.size()) + "\0\0\0"s + text;
+}
+
+// PyTorch's stream around the pickle of an object, without storages.
+std::string stream_of(const std::string& object) {
+  return "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."s + "\x80\x02M\xe9\x03."s + "\x80\x02}" +
+         unicode("little_endian") + "\x88s." + "\x80\x02" + object + "." + "\x80\x02].";
+}
+
+}  // namespace
+
+TEST_CASE("numbers, texts and containers are read") {
+  CHECK(parse("N").root().kind == Kind::none);
+  CHECK(parse("\x88").root().integer == 1);
+  CHECK(parse("K\xff").root().integer == 255);
+  CHECK(parse("M\x01\x02").root().integer == 513);
+  CHECK(parse("J\xfe\xff\xff\xff").root().integer == -2);
+  CHECK(parse("\x8a\x00"s).root().integer == 0);
+  CHECK(parse("\x8a\x01\xff").root().integer == -1);
+  CHECK(parse("\x8a\x03\x00\x00\x01"s).root().integer == 65536);
+  CHECK(parse("G\x3f\xf8\0\0\0\0\0\0"s).root().real == 1.5);
+  CHECK(parse("\x8a\x09\0\0\0\0\0\0\0\0\x01"s).root().kind == Kind::big_integer);
+
+  const PickleTree text = parse(unicode("abc"));
+  CHECK(text.text(text.root()) == "abc");
+  const PickleTree tuple = parse("(K\1K\2t");
+  REQUIRE(tuple.items(tuple.root()).size() == 2);
+  CHECK(tuple.items(tuple.root())[1].integer == 2);
+  const PickleTree dict = parse("}q\0(h\0Nu"s);  // a dictionary that is its own key
+  CHECK(dict.items(dict.root())[0].node == dict.root().node);
+  const PickleTree call = parse("ccollections\nOrderedDict\n)RK\1K\2s");
+  CHECK(call.is_call(call.root(), "collections.OrderedDict"));
+  CHECK(call.items(call.root()).size() == 4);
+  const PickleTree new_protocol = parse(unicode("collections") + unicode("OrderedDict") + "\x93)R}b");
+  CHECK(new_protocol.is_call(new_protocol.root(), "collections.OrderedDict"));
+}
+
+TEST_CASE("whatever could run is refused by its name") {
+  const std::string system = unicode("touch /tmp/srengine_was_here");
+  mentions(refused("cos\nsystem\n" + system + "\x85R"), "asks for 'os.system'");
+  mentions(refused("cos\nsystem\n" + system + "\x85R"), "refused, nothing was run");
+  mentions(refused("cposix\nsystem\n)R"), "'posix.system'");
+  mentions(refused("cbuiltins\neval\n)R"), "'builtins.eval'");
+  mentions(refused("c__builtin__\neval\n)R"), "'__builtin__.eval'");
+  mentions(refused("cbuiltins\ngetattr\n)R"), "'builtins.getattr'");
+  mentions(refused("ctorch\nload\n)R"), "'torch.load'");
+  mentions(refused("ctorch._utils\n_rebuild_tensor_v2.__globals__\n)R"), "_rebuild_tensor_v2.__globals__");
+  mentions(refused(unicode("os") + unicode("system") + "\x93)R"), "'os.system'");
+  mentions(refused("c__main__\nMDCSRN\n)R"), "'__main__.MDCSRN'");
+  mentions(refused("(ios\nsystem\n"), "INST");
+  mentions(refused("(cos\nsystem\no"), "'os.system'");
+  mentions(refused("(No"), "OBJ");
+  mentions(refused("ccollections\nOrderedDict\n)\x81"), "NEWOBJ");
+  mentions(refused("ccollections\nOrderedDict\n)}\x92"), "NEWOBJ_EX");
+  mentions(refused("\x82\x01"), "EXT1");
+  mentions(refused("\x83\x01\x01"), "EXT2");
+  mentions(refused("\x84\x01\x01\x01\x01"), "EXT4");
+  mentions(refused("Pwhatever\n"), "PERSID");
+  mentions(refused("\x8b\xff\xff\xff\x7f"), "LONG4");
+  mentions(refused("\x97"), "NEXT_BUFFER");
+  mentions(refused("\xfe"), "0xfe");
+  // BUILD sets an object's state, __setstate__ included; on a dictionary there is none, elsewhere it is refused.
+  mentions(refused("ctorch\nSize\n)R}" + unicode("__setstate__") + "Nsb"), "BUILD");
+  mentions(refused("ctorch\nFloatStorage\n}b"), "BUILD");
+  mentions(refused("K\1}b"), "BUILD");
+  // Calls of what is not a name.
+  mentions(refused("K\1)R"), "calls what is not a function");
+  mentions(refused(unicode("os.system") + ")R"), "calls what is not a function");
+  mentions(refused("ccollections\nOrderedDict\nNR"), "calls what is not a function");
+  CHECK_FALSE(fs::exists("/tmp/srengine_was_here"));
+}
+
+TEST_CASE("a pickle that breaks its own stack is refused") {
+  for (const std::string& body : {""s,
+                                  "("s,
+                                  "0"s,
+                                  "t"s,
+                                  "a"s,
+                                  "e"s,
+                                  "s"s,
+                                  "u"s,
+                                  "R"s,
+                                  "b"s,
+                                  "Q"s,
+                                  "\x85"s,
+                                  "\x86"s,
+                                  "\x93"s,
+                                  "q\0"s,
+                                  "(q\0"s,
+                                  "\x94"s,
+                                  "(0"s,
+                                  "(("s,
+                                  "NN"s,
+                                  "Na"s,
+                                  "NNa"s,
+                                  "](e(e"s,
+                                  "}Ns"s,
+                                  "}(Nu"s,
+                                  "NNNs"s,
+                                  "(N\x85\x86"s,
+                                  "h\0"s,
+                                  "j\xff\xff\xff\xff"s,
+                                  "NN\x93"s,
+                                  "Nh\1"s})
+    CHECK(refused(body) != accepted);
+  mentions(refused("h\7"), "recalls object 7");
+  for (const char version : {'\0', '\1', '\6', '\xff'}) mentions(refused("\x80"s + version + "N"), "protocol");
+}
+
+TEST_CASE("lengths beyond the file are refused before anything is allocated") {
+  for (const std::string& body : {"X\xff\xff\xff\xff"s, "X\xff\xff\xff\x7f"s, "T\xff\xff\xff\x7f"s, "U\xff"s,
+                                  "\x8c\xff"s, "\x8a\xff"s, "\x8d\xff\xff\xff\xff\xff\xff\xff\xff"s,
+                                  "\x8d\xff\xff\xff\xff\xff\xff\xff\x7f"s, "cnever\nending"s, "cnever"s, "\x95\1"s})
+    mentions(refused(body), "ends too early");
+  std::string pickle = "\x80\x02N";
+  size_t position = 0;
+  mentions(refusal([&] { read_pickle(bytes_of(pickle), position, torch_globals(), "test"); }), "ends too early");
+}
+
+TEST_CASE("a pickle of millions of objects is stopped") {
+  const size_t n = 3'000'000;
+  mentions(refused(std::string(n, 'N')), "too deep");
+  mentions(refused(std::string(n, '(')), "too deep");
+  std::string empty_tuples, memo = "N";
+  for (size_t i = 0; i < n; ++i) empty_tuples += ")0";
+  mentions(refused(empty_tuples), "too many objects");
+  memo += std::string(n, '\x94');
+  mentions(refused(memo), "remembers too many");
+}
+
+TEST_CASE("objects that contain themselves, or each other twice, end") {
+  const auto read = [](const std::string& object) {
+    const Folder folder;
+    write_bytes(folder / "x.pt", bytes_of(stream_of(object)));
+    return refusal([&] { read_checkpoint(folder / "x.pt"); });
+  };
+  mentions(read("}q\0"s + unicode("self") + "h\0s"s), "no dictionary of named tensors");
+  // {"a": d, "b": d} forty deep has 2^40 paths and 40 dictionaries.
+  std::string doubled = "}q\0"s;
+  for (char i = 0; i < 40; ++i)
+    doubled += "}" + unicode("a") + "h" + i + "s" + unicode("b") + "h" + i + "sq" + static_cast<char>(i + 1);
+  mentions(read(std::string("(") + doubled + "t"), "no dictionary of named tensors");
+  mentions(read("N"), "no dictionary of named tensors");
+  mentions(read("]"), "no dictionary of named tensors");
+}
+
+TEST_CASE("tensors that lie about their storage are refused") {
+  // A stream with one storage of four float32 and a tensor with the given offset, shape and strides.
+  const auto read = [](const std::string& offset, const std::string& shape, const std::string& stride,
+                       const std::string& numel = "K\4", const std::string& type = "FloatStorage",
+                       const std::string& function = "_rebuild_tensor_v2", const std::string& view = "N",
+                       char stored = 4) {
+    const std::string id =
+        "(" + unicode("storage") + "ctorch\n" + type + "\n" + unicode("0") + unicode("cpu") + numel + view + "tQ";
+    const std::string object = "}" + unicode("w") + "ctorch._utils\n" + function + "\n(" + id + offset + shape +
+                               stride + "\x89" + "ccollections\nOrderedDict\n)RtRs";
+    std::string stream = stream_of(object);
+    stream.erase(stream.size() - 4);
+    stream += "\x80\x02]" + unicode("0") + "a." + stored + std::string(7, '\0') + std::string(16, '\1');
+    const Folder folder;
+    write_bytes(folder / "x.pt", bytes_of(stream));
+    return refusal([&] { read_checkpoint(folder / "x.pt"); });
+  };
+  const std::string zero("K\0", 2), four = "K\4\x85", one = "K\1\x85";
+  CHECK(read(zero, four, one) == accepted);
+  CHECK(read(zero, "K\2K\2\x86", "K\1K\2\x86") == accepted);
+  CHECK(read(zero, "K\1K\4\x86", "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7fK\1\x86") ==
+        accepted);  // never stepped along
+  mentions(read("K\1", four, one), "beyond the 4 numbers");
+  mentions(read("J\xff\xff\xff\xff", four, one), "beyond the 4 numbers");
+  mentions(read("\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f", four, one), "beyond the 4 numbers");
+  mentions(read(zero, "K\5\x85", one), "beyond the 4 numbers");
+  mentions(read(zero, "K\2\x85", "K\4\x85"), "beyond the 4 numbers");
+  mentions(read(zero, "K\2\x85", "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x85"), "beyond the 4 numbers");
+  mentions(read(zero, "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x85", "K\0\x85"s), "repeats its numbers");
+  mentions(read(zero, "J\0\0\1\0J\0\0\1\0\x86"s, "K\0K\0\x86"s), "repeats its numbers");
+  mentions(read(zero, "J\xff\xff\xff\xff\x85", one), "shape or stride");
+  mentions(read(zero, "K\4\x85", ")"), "strides");
+  mentions(read(zero, "(" + std::string(30, 'N') + "t", one), "shape or stride");
+  mentions(read(zero, four, one, "K\5"), "needs 5 numbers");
+  mentions(read(zero, four, one, "J\xff\xff\xff\xff"), "needs -1 numbers");
+  mentions(read(zero, four, one, "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f"), "needs 9223372036854775807 numbers");
+  mentions(read(zero, four, one, "K\4", "Size"), "storage in a way");
+  mentions(read(zero, four, one, "N"), "storage in a way");
+  mentions(read(zero, four, one, "K\4", "DoubleStorage"), "ends within storage");
+  mentions(read(zero, four, one, "K\4", "HalfStorage"), "belong to none");
+  CHECK(read(zero, four, one, "K\4", "FloatStorage", "_rebuild_tensor") == accepted);
+  mentions(read(zero, four, one, "K\4", "FloatStorage", "_rebuild_parameter"), "no tensor");
+  CHECK(read(zero, "K\2\x85", one, "K\4", "FloatStorage", "_rebuild_tensor_v2", "(NK\1K\3t") == accepted);
+  mentions(read(zero, four, one, "K\4", "FloatStorage", "_rebuild_tensor_v2", "(NK\1K\3t"), "beyond the 3 numbers");
+  mentions(read(zero, one, one, "K\4", "FloatStorage", "_rebuild_tensor_v2", "(NK\2K\3t"), "needs 3 numbers");
+  mentions(read(zero, four, one, "K\4", "FloatStorage", "_rebuild_tensor_v2", "N", 5), "ends within storage");
+  mentions(read(zero, four, one, "K\4", "FloatStorage", "_rebuild_tensor_v2", "N", 3), "belong to none");
+}
+
+TEST_CASE("streams that are not PyTorch's are refused") {
+  const Folder folder;
+  const auto read = [&](const std::string& bytes) {
+    write_bytes(folder / "x.pt", bytes_of(bytes));
+    return refusal([&] { read_checkpoint(folder / "x.pt"); });
+  };
+  mentions(read("\x80\x02N."), "not one that torch.save wrote");
+  mentions(read(""), "is no checkpoint");
+  mentions(read("hello"), "is no checkpoint");
+  mentions(read("\x89HDF\r\n\x1a\n"), "HDF5");
+  mentions(read("\x93NUMPY\x01"), "single array");
+  std::string stream = stream_of("}");
+  std::string big_endian = stream;
+  big_endian[stream.find('\x88')] = '\x89';
+  mentions(read(big_endian), "little-endian");
+  std::string version = stream;
+  version[stream.find("M\xe9") + 1] = 1;
+  mentions(read(version), "unknown version");
+}
+
+TEST_CASE("a checkpoint that ends anywhere is refused") {
+  const Folder folder;
+  for (const char* name : {"own_stream.pth", "own_zip.pt", "own.npz", "own_sorted.safetensors"}) {
+    const std::vector<uint8_t> whole = read_file(golden / name);
+    for (size_t n = 0; n < whole.size(); n += n < 6000 ? 1 : 37) {
+      write_bytes(folder / "short", Bytes(whole).first(n));
+      INFO(name << " cut to " << n << " of " << whole.size() << " bytes");
+      REQUIRE(refusal([&] { read_checkpoint(folder / "short"); }) != accepted);
+    }
+  }
+}
+
+TEST_CASE("random damage to a checkpoint is refused or harmless, never fatal") {
+  const Folder folder;
+  std::mt19937_64 random(2);
+  for (const char* name : {"own_stream.pth", "own_zip.pt", "own_views.pt", "own_nested.pt", "own_compressed.npz",
+                           "own_big_endian.npz", "own_sorted.safetensors"}) {
+    const std::vector<uint8_t> whole = read_file(golden / name);
+    int refusals = 0;
+    for (int round = 0; round < 700; ++round) {
+      std::vector<uint8_t> damaged = whole;
+      for (uint64_t n = 1 + random() % 5; n > 0; --n)
+        damaged[random() % std::min<size_t>(damaged.size(), 8000)] = static_cast<uint8_t>(random());
+      write_bytes(folder / "fuzz", damaged);
+      refusals += refusal([&] { read_checkpoint(folder / "fuzz"); }) != accepted;
+    }
+    INFO(name);
+    CHECK(refusals > 0);
+  }
+}
+
+TEST_CASE("random instructions never do more than fail") {
+  std::mt19937_64 random(3);
+  const std::string ops = "(.0NJKMGTUXaebchjqrRsut)]}Q\x80\x85\x86\x87\x88\x89\x8a\x8c\x8d\x93\x94\x95"s;
+  for (int round = 0; round < 30'000; ++round) {
+    std::string body;
+    for (uint64_t n = random() % 60; n > 0; --n)
+      body += random() % 4 ? ops[random() % ops.size()] : static_cast<char>(random() % 8);
+    size_t position = 0;
+    refusal([&] { read_pickle(bytes_of(body), position, torch_globals(), "test"); });
+    REQUIRE(position <= body.size());
+  }
+}

@@ -1,0 +1,35 @@
+// The tensors of a checkpoint gathered into layers: convolutions and norms, in PyTorch's layout whatever the file's.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "weights/checkpoint.h"
+#include "weights/layer_names.h"
+
+namespace sr {
+
+struct ConvLayer : NamedLayer {
+  int64_t co, ci;
+  int kernel;                   // 1 or 3
+  std::vector<float> weight;    // [co][ci][kz][ky][kx]
+  const NamedTensor* original;  // the weight as it lies in the checkpoint
+  const NamedTensor* bias;      // or nullptr
+};
+
+struct NormLayer : NamedLayer {
+  int64_t c;
+  const NamedTensor *weight, *bias, *mean, *variance;  // the last two or nullptr
+};
+
+struct ForeignLayers {
+  std::vector<ConvLayer> convs;
+  std::vector<NormLayer> norms;
+  bool channels_last = false;        // TensorFlow's layout: [kz][ky][kx][ci][co]
+  std::vector<std::string> ignored;  // counters and scalars that no network computes with
+};
+
+// Throws WeightsError that lists every tensor that belongs to neither.
+ForeignLayers gather_layers(const TensorGroup& group, bool keeps_order, const std::string& where);
+
+}  // namespace sr

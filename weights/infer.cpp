@@ -1,0 +1,335 @@
+#include "weights/infer.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+#include <tuple>
+
+#include "weights/foreign_layers.h"
+#include "weights/trunk_layout.h"
+
+namespace sr {
+namespace {
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  return fmt::format("{}", fmt::join(shape, "x"));
+}
+
+// --- names of weights/schema.h need no guessing
+
+// The largest number behind `word` ("units.", say) in the names, plus 1.
+int count_by_names(const std::map<std::string, Tensor>& tensors, std::string_view word, int most) {
+  int count = 0;
+  for (const auto& [name, tensor] : tensors) {
+    const size_t at = name.find(word);
+    if (at == std::string::npos) continue;
+    int index = 0;
+    const char* begin = name.data() + at + word.size();
+    std::from_chars(begin, name.data() + name.size(), index);
+    count = std::max(count, std::min(index, most) + 1);
+  }
+  return count;
+}
+
+ModelDescription model_of_own_names(const std::map<std::string, Tensor>& tensors, const std::string& where) {
+  ModelDescription model;
+  model.blocks = count_by_names(tensors, "blocks.", limits::blocks);
+  model.units = count_by_names(tensors, ".units.", limits::units);
+  const Tensor& stem = tensors.at("stem.conv.weight");
+  const int64_t stem_channels = stem.shape.empty() ? 0 : stem.shape[0];
+  if (model.blocks < 1 || model.blocks > limits::blocks || model.units < 1 || model.units > limits::units ||
+      stem_channels < 2 || stem_channels > 2 * limits::growth)
+    throw WeightsError(fmt::format("{}: {} blocks of {} units and a stem of {} channels are no network that is read",
+                                   where, model.blocks, model.units, stem_channels));
+  model.growth = static_cast<int>(stem_channels / 2);
+  const auto has_bottleneck = [&](int unit) {
+    return tensors.contains(fmt::format("blocks.0.units.{}.bottleneck.conv.weight", unit));
+  };
+  if (has_bottleneck(0))
+    model.bottleneck = Bottleneck::always;
+  else if (model.units > 3 && !has_bottleneck(model.units - 1))
+    model.bottleneck = Bottleneck::never;
+  model.reconstruction = tensors.contains("reconstruction.conv.weight");
+  const auto last = tensors.find(model.reconstruction ? "reconstruction.compress.conv.weight" : "combine.conv.weight");
+  if (last != tensors.end() && last->second.shape.size() == 5) {
+    ModelDescription other = model;
+    other.trunk = Trunk::new_features;
+    if (last->second.shape[1] != model.trunk_channels(model.blocks) &&
+        last->second.shape[1] == other.trunk_channels(model.blocks))
+      model.trunk = Trunk::new_features;
+  }
+  return model;
+}
+
+// Whether one tensor is the stem of our own names; `prefix` is what all names begin with ("module.", "").
+bool has_own_names(const TensorGroup& group, std::string& prefix) {
+  constexpr std::string_view stem = "stem.conv.weight";
+  const auto found = std::find_if(group.tensors.begin(), group.tensors.end(), [&](const NamedTensor& t) {
+    return t.name == stem || t.name.ends_with("." + std::string(stem));
+  });
+  if (found == group.tensors.end()) return false;
+  prefix = found->name.substr(0, found->name.size() - stem.size());
+  return std::any_of(group.tensors.begin(), group.tensors.end(),
+                     [&](const NamedTensor& t) { return t.name.starts_with(prefix + "blocks.0.units.0."); });
+}
+
+Inference take_own_names(const TensorGroup& group, const std::string& prefix, const std::string& where) {
+  Inference out;
+  for (const NamedTensor& t : group.tensors) {
+    if (t.name.ends_with("num_batches_tracked")) continue;
+    const std::string name = t.name.starts_with(prefix) ? t.name.substr(prefix.size()) : t.name;
+    if (!out.tensors.try_emplace(name, Tensor{t.shape, t.data}).second)
+      throw WeightsError(fmt::format("{}: tensor {} is there twice", where, shown(name)));
+    out.matches.push_back({t.name, shape_text(t.shape), name});
+  }
+  out.model = model_of_own_names(out.tensors, where);
+  out.notes.push_back("the names are those of a srengine weights file; nothing was guessed");
+  return out;
+}
+
+// --- anybody's names: convolutions by shape, norms by size and by whose convolution they belong to
+
+struct ConvShape {
+  int64_t co, ci;
+  int kernel;
+  friend auto operator<=>(const ConvShape&, const ConvShape&) = default;
+};
+
+ConvShape shape_of(const ConvLayer& conv) {
+  return {conv.co, conv.ci, conv.kernel};
+}
+
+template <class Layer>
+std::vector<std::string> names_of(const std::vector<const Layer*>& layers) {
+  std::vector<std::string> names;
+  for (const Layer* layer : layers) names.push_back(layer->name);
+  return names;
+}
+
+class Inferrer {
+ public:
+  Inferrer(const ForeignLayers& layers, bool keeps_order, const std::string& where)
+      : layers_(layers), keeps_order_(keeps_order), where_(where) {}
+
+  Inference run() {
+    find_architecture();
+    match_convs();
+    match_norms();
+    out_.channels_last = layers_.channels_last;
+    if (layers_.channels_last) out_.notes.push_back("kernels lie as in TensorFlow, (z, y, x, in, out)");
+    if (!layers_.ignored.empty()) out_.notes.push_back("ignored: " + shown_list(layers_.ignored));
+    return std::move(out_);
+  }
+
+ private:
+  [[noreturn]] void refuse(const std::string& why) const { throw WeightsError(fmt::format("{}: {}", where_, why)); }
+
+  template <class Condition>
+  std::vector<const ConvLayer*> convs_where(Condition condition) const {
+    std::vector<const ConvLayer*> found;
+    for (const ConvLayer& conv : layers_.convs)
+      if (condition(conv)) found.push_back(&conv);
+    return found;
+  }
+
+  // B, U, k and the rest from numbers of layers and their widths. The number of output channels tells the 1x1x1
+  // convolutions apart: 2k compressor, 4k bottleneck, 1 combine, 8k reconstruction.
+  void find_architecture() {
+    const auto stems = convs_where([](const ConvLayer& c) { return c.kernel == 3 && c.ci == 1; });
+    if (stems.size() != 1)
+      refuse(stems.empty() ? "has no 3x3x3 convolution of one channel to begin with; it is no mDCSRN"
+                           : "has several 3x3x3 convolutions of one channel: " + shown_list(names_of(stems)));
+    const int64_t stem_channels = stems[0]->co;
+    if (stem_channels < 2 || stem_channels % 2 || stem_channels > 2 * limits::growth)
+      refuse(fmt::format("its first convolution has {} channels, which is not 2k", stem_channels));
+    const int64_t k = stem_channels / 2;
+    const auto pointwise = [&](int64_t co) {
+      return convs_where([co](const ConvLayer& c) { return c.kernel == 1 && c.co == co; });
+    };
+    const auto compressors = pointwise(2 * k), bottlenecks = pointwise(4 * k), combines = pointwise(1),
+               reconstructions = pointwise(8 * k);
+    if (combines.size() + reconstructions.size() != 1)
+      refuse(fmt::format("needs one 1x1x1 convolution at the end, to 1 or {} channels; it has {} and {}", 8 * k,
+                         combines.size(), reconstructions.size()));
+    ModelDescription& model = out_.model;
+    model.growth = static_cast<int>(k);
+    model.reconstruction = !reconstructions.empty();
+    const size_t n_blocks = compressors.size() + 1;
+    const size_t n_units =
+        convs_where([k](const ConvLayer& c) { return c.kernel == 3 && c.ci != 1 && c.co == k; }).size() -
+        (model.reconstruction && k == 1 ? 1 : 0);
+    if (n_units == 0 || n_units % n_blocks || n_blocks > limits::blocks || n_units / n_blocks > limits::units)
+      refuse(fmt::format("{} compressors make {} blocks, over which {} dense units cannot be divided evenly",
+                         compressors.size(), n_blocks, n_units));
+    model.blocks = static_cast<int>(n_blocks);
+    model.units = static_cast<int>(n_units / n_blocks);
+    find_bottleneck(bottlenecks.size());
+
+    std::vector<int64_t> widths;
+    for (const ConvLayer* c : compressors) widths.push_back(c->ci);
+    std::sort(widths.begin(), widths.end());
+    widths.push_back((model.reconstruction ? reconstructions : combines)[0]->ci);
+    layout_ = find_trunk_layout(model, widths, where_);
+    model.trunk = layout_.trunk;
+    out_.notes.push_back(fmt::format("trunk of {} channels, taken to be {}", fmt::join(widths, ", "), layout_.order));
+    if (layout_.stem_twice) out_.notes.push_back("the weights of the repeated x_1 were added up");
+    out_.notes.push_back("within a block, features are taken to stand as [x_i, d_1, d_2, ...]");
+  }
+
+  // Where a block has too few units to tell, the default stands.
+  void find_bottleneck(size_t n_bottlenecks) {
+    ModelDescription& model = out_.model;
+    for (const Bottleneck mode : {Bottleneck::automatic, Bottleneck::never, Bottleneck::always}) {
+      model.bottleneck = mode;
+      size_t expected = 0;
+      for (int j = 0; j < model.units; ++j) expected += model.unit_has_bottleneck(j) ? model.blocks : 0;
+      if (expected == n_bottlenecks) return;
+    }
+    refuse(fmt::format("{} bottlenecks fit {} blocks of {} units neither where c > 4k nor in every unit", n_bottlenecks,
+                       model.blocks, model.units));
+  }
+
+  // Our layers' convolutions and norms with the shapes they have in the checkpoint, in the order of the forward pass.
+  struct ConvSlot {
+    std::string layer;
+    ConvShape shape;
+    const ConvLayer* conv = nullptr;
+  };
+  struct NormSlot {
+    std::string layer;
+    int64_t c;
+    size_t reader;  // the convolution behind it, in conv_slots_
+  };
+
+  void make_slots() {
+    int n_trunk = 0;
+    for (const TensorSpec& spec : tensor_table(out_.model)) {
+      const std::string layer = spec.name.substr(0, spec.name.rfind('.'));
+      if (spec.role == TensorRole::norm_weight) norm_slots_.push_back({layer, spec.shape[0], conv_slots_.size()});
+      if (spec.role != TensorRole::conv_weight) continue;
+      ConvShape shape{spec.shape[0], spec.shape[1], static_cast<int>(spec.shape[2])};
+      if (reads_trunk(layer)) shape.ci = layout_.channels(out_.model, ++n_trunk);
+      conv_slots_.push_back({layer, shape});
+    }
+  }
+  static bool reads_trunk(const std::string& layer) {
+    return layer.starts_with("compressors.") || layer == "combine.conv" || layer == "reconstruction.compress.conv";
+  }
+
+  // Layers of one shape in the order of the forward pass.
+  std::vector<const NamedLayer*> ordered(const std::vector<const NamedLayer*>& layers, const std::string& what) const {
+    const auto order = in_order(layers, keeps_order_);
+    if (!order)
+      refuse(fmt::format("neither names nor order tell these {} apart: {}", what, shown_list(names_of(layers))));
+    return *order;
+  }
+
+  void match_convs() {
+    make_slots();
+    std::map<ConvShape, std::vector<const NamedLayer*>> candidates;
+    for (const ConvLayer& conv : layers_.convs) candidates[shape_of(conv)].push_back(&conv);
+    std::map<ConvShape, std::vector<ConvSlot*>> slots;
+    for (ConvSlot& slot : conv_slots_) slots[slot.shape].push_back(&slot);
+
+    for (const auto& [shape, found] : candidates)
+      if (slots[shape].size() < found.size()) refuse_number(shape, found, slots[shape].size());
+    for (const auto& [shape, wanted] : slots) {
+      const auto& found = candidates[shape];
+      if (found.size() != wanted.size()) refuse_number(shape, found, wanted.size());
+      const auto order = ordered(found, conv_text(shape) + " convolutions");
+      for (size_t i = 0; i < wanted.size(); ++i) {
+        wanted[i]->conv = static_cast<const ConvLayer*>(order[i]);
+        take(*wanted[i]);
+      }
+    }
+  }
+
+  static std::string conv_text(const ConvShape& s) {
+    return fmt::format("{0}x{0}x{0}, {1} -> {2}", s.kernel, s.ci, s.co);
+  }
+  [[noreturn]] void refuse_number(const ConvShape& shape, const std::vector<const NamedLayer*>& found,
+                                  size_t wanted) const {
+    refuse(fmt::format("read as {}, the network has {} convolutions {}; the checkpoint has {}{}{}", out_.model.name(),
+                       wanted, conv_text(shape), found.size(), found.empty() ? "" : ": ", shown_list(names_of(found))));
+  }
+
+  void take(const ConvSlot& slot) {
+    const ConvLayer& conv = *slot.conv;
+    const bool trunk = reads_trunk(slot.layer);
+    std::vector<float> weight = trunk ? fold(conv.weight, conv.co, layout_, out_.model) : conv.weight;
+    const auto ci = static_cast<int64_t>(weight.size()) / (conv.co * conv.kernel * conv.kernel * conv.kernel);
+    out_.tensors[slot.layer + ".weight"] = {{conv.co, ci, conv.kernel, conv.kernel, conv.kernel}, std::move(weight)};
+    add_match(*conv.original, slot.layer + ".weight" + (trunk && layout_.stem_twice ? " (folded)" : ""));
+    if (!conv.bias) return;
+    out_.tensors[slot.layer + ".bias"] = {conv.bias->shape, conv.bias->data};
+    add_match(*conv.bias, slot.layer + ".bias");
+  }
+
+  // Norms of one size: whose name is nearest to that of the convolution that reads it; among equals, by order.
+  void match_norms() {
+    std::map<int64_t, std::vector<const NamedLayer*>> candidates;
+    for (const NormLayer& norm : layers_.norms) candidates[norm.c].push_back(&norm);
+    std::map<int64_t, std::vector<const NormSlot*>> slots;
+    for (const NormSlot& slot : norm_slots_) slots[slot.c].push_back(&slot);
+    for (const auto& [c, found] : candidates)
+      if (slots[c].size() < found.size()) refuse_norms(c, found, slots[c].size());
+    for (const auto& [c, wanted] : slots) {
+      if (candidates[c].size() != wanted.size()) refuse_norms(c, candidates[c], wanted.size());
+      match_norms_of_size(candidates[c], wanted);
+    }
+  }
+  [[noreturn]] void refuse_norms(int64_t c, const std::vector<const NamedLayer*>& found, size_t wanted) const {
+    refuse(fmt::format("read as {}, the network has {} norms of {} channels; the checkpoint has {}{}{}",
+                       out_.model.name(), wanted, c, found.size(), found.empty() ? "" : ": ",
+                       shown_list(names_of(found))));
+  }
+
+  void match_norms_of_size(const std::vector<const NamedLayer*>& found, const std::vector<const NormSlot*>& wanted) {
+    const auto order = in_order(found, keeps_order_);
+    std::vector<const NamedLayer*> left = order ? *order : found;
+    for (const NormSlot* slot : wanted) {
+      const std::string& reader = conv_slots_[slot->reader].conv->name;
+      std::vector<std::pair<int, int>> affinity;
+      for (const NamedLayer* layer : left) affinity.push_back(name_affinity(layer->name, reader));
+      const auto nearest = std::max_element(affinity.begin(), affinity.end());  // the first of equals
+      if (!order && std::count(affinity.begin(), affinity.end(), *nearest) > 1) ordered(left, "norms");
+      const auto best = left.begin() + (nearest - affinity.begin());
+      take(*slot, *static_cast<const NormLayer*>(*best));
+      left.erase(best);
+    }
+  }
+
+  void take(const NormSlot& slot, const NormLayer& norm) {
+    const std::pair<const NamedTensor*, const char*> parts[] = {
+        {norm.weight, ".weight"}, {norm.bias, ".bias"}, {norm.mean, ".running_mean"}, {norm.variance, ".running_var"}};
+    for (const auto& [tensor, ending] : parts) {
+      if (!tensor) continue;
+      out_.tensors[slot.layer + ending] = {tensor->shape, tensor->data};
+      add_match(*tensor, slot.layer + ending);
+    }
+  }
+
+  void add_match(const NamedTensor& tensor, const std::string& to) {
+    out_.matches.push_back({tensor.name, shape_text(tensor.shape), to});
+  }
+
+  const ForeignLayers& layers_;
+  bool keeps_order_;
+  const std::string& where_;
+  Inference out_;
+  TrunkLayout layout_{};
+  std::vector<ConvSlot> conv_slots_;
+  std::vector<NormSlot> norm_slots_;
+};
+
+}  // namespace
+
+Inference infer_network(const TensorGroup& group, bool keeps_order, const std::string& where) {
+  if (std::string prefix; has_own_names(group, prefix)) return take_own_names(group, prefix, where);
+  return Inferrer(gather_layers(group, keeps_order, where), keeps_order, where).run();
+}
+
+}  // namespace sr
