@@ -143,11 +143,26 @@ int low_samples(int n, double factor, char axis) {
   return static_cast<int>(std::floor(n / factor + 0.5));
 }
 
+int high_samples(int m, double factor, char axis) {
+  if (!(factor >= 1) || m * factor > 32767)
+    throw Error(
+        Status::bad_usage,
+        fmt::format("a factor of {} along {} makes {} samples into {:.0f}; factors are 1 or more and an axis has "
+                    "32767 samples at most",
+                    factor, axis, m, m * factor));
+  return static_cast<int>(std::floor(m * factor + 0.5));
+}
+
 }  // namespace
 
 Size3 low_grid(Size3 high, const Factors& factors) {
   return {low_samples(high.d, factors[2], 'k'), low_samples(high.h, factors[1], 'j'),
           low_samples(high.w, factors[0], 'i')};
+}
+
+Size3 high_grid(Size3 low, const Factors& factors) {
+  return {high_samples(low.d, factors[2], 'k'), high_samples(low.h, factors[1], 'j'),
+          high_samples(low.w, factors[0], 'i')};
 }
 
 Volume truncate_kspace(const Volume& high, const Factors& factors) {

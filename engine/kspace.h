@@ -16,6 +16,10 @@ using Factors = std::array<double, 3>;
 // M = floor(N / f + 1/2) for each axis. Throws Error{bad_usage} unless 1 <= f <= N on every axis.
 Size3 low_grid(Size3 high, const Factors& factors);
 
+// N = floor(M f + 1/2): the grid that upsampling by these factors leads to. Throws Error{bad_usage} for factors below 1
+// and for axes that would exceed 32767 samples, NIfTI-1's limit.
+Size3 high_grid(Size3 low, const Factors& factors);
+
 // The image on its low-resolution grid: DFT, the central samples, inverse DFT scaled by prod(M / N), magnitude.
 // Only axes with a factor above 1 are transformed. Within 1e-6 of the largest voxel of the float64 reference
 // (tests/reference/kspace_numpy.py); the same for any number of threads. Needs, beside the image, 2 / (f_i f_j)

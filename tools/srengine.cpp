@@ -27,6 +27,8 @@ int main(int argc, char** argv) {
   sr::add_upsample(app);
   sr::add_evaluate(app);
   sr::add_phantom(app);
+  sr::add_import(app);
+  sr::add_info(app);
 
   try {
     app.parse(argc, argv);
