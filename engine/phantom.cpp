@@ -120,7 +120,7 @@ Phantom make_phantom(const PhantomOptions& options) {
         // threads do not matter.
         const uint64_t n = noise_seed + 2 * static_cast<uint64_t>(&voxel - phantom.image.data.data());
         const double real = signal + options.noise * normal(n), imaginary = options.noise * normal(n + 1);
-        voxel = static_cast<float>(std::sqrt(real * real + imaginary * imaginary));
+        voxel = static_cast<float>(std::floor(std::sqrt(real * real + imaginary * imaginary) + 0.5));
       }
   return phantom;
 }

@@ -41,7 +41,7 @@ struct PhantomOptions {
 };
 
 struct Phantom {
-  Volume image;   // 0 .. about 1150
+  Volume image;   // whole numbers, as scanners give them: 0 .. about 1150
   Volume labels;  // Tissue of the larger part of each voxel, as whole numbers
 };
 

@@ -117,19 +117,21 @@ std::array<View, 3> make_views(Size3 size, const double (&affine)[4][4]) {
   // Rows run downwards on the screen. Columns run to the patient's left, or forwards in the sagittal view.
   const auto view = [&](const char* name, AxisDirection across, bool flip_across, AxisDirection up,
                         AxisDirection through, double place) {
+    const int k = static_cast<int>(std::lround(place * (n[through.axis] - 1)));
     View v{name,
            {across.axis, up.axis, through.axis},
            {across.reversed != flip_across, !up.reversed},
-           static_cast<int>(place * (n[through.axis] - 1)),
+           through.reversed ? n[through.axis] - 1 - k : k,
            {n[across.axis], n[up.axis]},
            {}};
     for (int d = 0; d < 2; ++d)
       v.pixels[d] = std::max(1, static_cast<int>(std::lround(v.n[d] * voxel_mm[v.axis[d]] * pixels_per_mm)));
     return v;
   };
-  // The sagittal slice lies beside the midline, which shows little but the gap between the hemispheres.
-  return {view("AXIAL", right, true, front, top, top.reversed ? 0.44 : 0.56),
-          view("CORONAL", right, true, top, front, 0.5), view("SAGITTAL", front, false, top, right, 0.42)};
+  // The sagittal slice lies beside the midline, which shows little but the gap between the hemispheres. `place` is
+  // counted to the right, forwards or upwards.
+  return {view("AXIAL", right, true, front, top, 0.56), view("CORONAL", right, true, top, front, 0.5),
+          view("SAGITTAL", front, false, top, right, 0.42)};
 }
 
 // Grey levels of the reference's window.
@@ -190,7 +192,7 @@ void write_comparison_png(const std::filesystem::path& path, const std::vector<N
 
   // The detail: a little off the centre of the axial slice, where cortex, white matter and ventricles meet.
   const int detail_w = column / detail_zoom, detail_h = detail_height / detail_zoom;
-  const int detail_x = axial.pixels[0] * 30 / 100 - detail_w / 2, detail_y = axial.pixels[1] * 32 / 100 - detail_h / 2;
+  const int detail_x = axial.pixels[0] * 27 / 100 - detail_w / 2, detail_y = axial.pixels[1] * 32 / 100 - detail_h / 2;
 
   for (size_t i = 0; i < volumes.size(); ++i) {
     const Volume& volume = *volumes[i].volume;
