@@ -44,8 +44,6 @@ class Backend {
   virtual ~Backend() = default;
   // output has the input's size; every voxel is written. It does not depend on threads or batch, to the last bit.
   virtual void restore(const RestoreJob& job, Volume& output) = 0;
-  // One forward pass of the first patch of the grid, nothing merged: what the benchmark times.
-  virtual void forward_once(const RestoreJob& job) = 0;
   virtual std::string describe() const = 0;  // "CPU (AVX2), 2 threads, 1 patch in flight"
   virtual int threads() const = 0;
   virtual int batch() const = 0;

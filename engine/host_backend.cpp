@@ -174,8 +174,6 @@ class HostBackend : public Backend {
     pass(job, {job.batch_norm == BatchNorm::patch ? nullptr : &frozen, nullptr}, &output, done, two_passes ? 2 * n : n);
   }
 
-  void forward_once(const RestoreJob& job) override { lane(0).forward(job, 0, {}); }
-
   std::string describe() const override {
     return fmt::format("{}, {} thread{}, {} patch{} in flight", Convs::name(), options_.threads,
                        options_.threads == 1 ? "" : "s", options_.batch, options_.batch == 1 ? "" : "es");

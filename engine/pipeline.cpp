@@ -101,9 +101,4 @@ Volume Restorer::restore(const Volume& volume, const Progress& progress, Intensi
   return result;
 }
 
-void Restorer::forward_once(const Volume& volume) {
-  const PatchGrid grid = make_patch_grid(volume.size, options_.backend.patch, options_.margin);
-  backend_->forward_once({grid, volume, measure_intensity(normalization_, volume), options_.pad, batch_norm_, {}});
-}
-
 }  // namespace sr

@@ -55,9 +55,6 @@ class Restorer {
   // One volume on the output grid; `intensity`, where given, receives what was measured.
   Volume restore(const Volume& volume, const Progress& progress, Intensity* intensity = nullptr);
 
-  // One forward pass of the first patch of a volume: for benchmarks.
-  void forward_once(const Volume& volume);
-
   const Mdcsrn& network() const { return network_; }
   const Backend& backend() const { return *backend_; }
   BatchNorm batch_norm() const { return batch_norm_; }

@@ -7,6 +7,7 @@
 namespace sr {
 
 void add_run(CLI::App& app);
+void add_bench(CLI::App& app);
 void add_degrade(CLI::App& app);
 void add_upsample(CLI::App& app);
 void add_evaluate(CLI::App& app);

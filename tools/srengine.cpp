@@ -23,6 +23,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.failure_message(CLI::FailureMessage::help);
   sr::add_run(app);
+  sr::add_bench(app);
   sr::add_degrade(app);
   sr::add_upsample(app);
   sr::add_evaluate(app);
