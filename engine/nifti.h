@@ -85,7 +85,7 @@ class ScanWriter {
     // A grid other than the scan's (degrade --grid native, run --upsample): sizes, and with them voxel sizes and affine
     // columns scaled by old/new; the first voxel's centre stays where it is. {0, 0, 0}: the scan's own.
     Size3 grid{0, 0, 0};
-    int compression_level = 6;  // of .gz names, 1 .. 9; matters for integer types only (docs/nifti.md)
+    int compression_level = 4;  // of .gz names, 1 .. 9; matters for integer types only (docs/nifti.md has the figures)
   };
   ScanWriter(const std::filesystem::path& path, const ScanReader& like, const Options& options);
   // A header made from nothing: RAS, voxel size in mm, origin at the centre of the volume. For the phantom.

@@ -241,6 +241,23 @@ TEST_CASE("400 bytes that claim 18 GB") {
   CHECK(largest_request < kBuffers);
 }
 
+TEST_CASE("a volume larger than the machine's memory is refused") {
+  const TemporaryFolder folder;
+  Bytes bytes = test::read_bytes(kGolden / "uint8.nii");
+  const int16_t side = 10'000;  // 1 TB as uint8, 4 TB as float32
+  for (size_t i = 1; i <= 3; ++i) put(bytes, kDim + 2 * i, side);
+  test::write_bytes(folder / "scan.nii", bytes);
+  std::error_code error;
+  fs::resize_file(folder / "scan.nii", 352 + 1'000'000'000'000u, error);  // sparse: takes no space
+  if (error) {
+    WARN("skipped: no sparse files of 1 TB in the temporary folder");
+    return;
+  }
+  largest_request = 0;
+  CHECK_THAT(read_or_refuse(folder / "scan.nii"), ContainsSubstring("needs 4000.0 GB of memory"));
+  CHECK(largest_request < kBuffers);
+}
+
 TEST_CASE("a gzip file within deflate's limit is counted before memory is set aside") {
   const TemporaryFolder folder;
   Bytes bytes = test::read_bytes(kGolden / "uint8.nii");

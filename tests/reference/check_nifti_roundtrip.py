@@ -63,7 +63,8 @@ def compare(source, result, keep_dtype, same_values):
     if same_values:
         expected = np.nan_to_num(source.get_fdata(dtype=np.float64), nan=0, posinf=0, neginf=0)
         if keep_dtype:
-            if not np.array_equal(np.asarray(source.dataobj.get_unscaled()), np.asarray(result.dataobj.get_unscaled())):
+            before, after = (np.asarray(scan.dataobj.get_unscaled()) for scan in (source, result))
+            if not np.array_equal(np.nan_to_num(before, nan=0, posinf=0, neginf=0), after):
                 yield "stored values differ"
         elif not np.array_equal(expected.astype(np.float32), values.astype(np.float32)):
             yield f"values differ by up to {np.abs(expected - values).max():.3g}"
