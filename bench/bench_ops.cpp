@@ -1,5 +1,5 @@
 // Times the convolutions of a network one by one:  bench_ops [--k 12] [--size 70] [--threads 2] [--repeats 5]
-//                                                            [--conv winograd4] [--target AVX2]
+//                                                            [--conv winograd4] [--target AVX2] [--only "216->24"]
 // Each case first computes a small volume and compares it with the plain loops. GFLOP/s count the multiply-adds of the
 // direct convolution (2 x MAC), whatever the algorithm; peak is the FMA loop of kernels/fma_peak.h, in the same run.
 #include <CLI/CLI.hpp>
@@ -77,7 +77,7 @@ double now() {
 
 int main(int argc, char** argv) {
   int k = 12, size = 70, n_threads = 2, n_repeats = 5;
-  std::string algorithm_name = "winograd4", target;
+  std::string algorithm_name = "winograd4", target, only;
   CLI::App app("Times the convolutions of a network one by one");
   app.add_option("--k", k, "growth rate");
   app.add_option("--size", size, "edge of the patch, voxels");
@@ -85,6 +85,7 @@ int main(int argc, char** argv) {
   app.add_option("--repeats", n_repeats, "timed runs of each case");
   app.add_option("--conv", algorithm_name, "direct, winograd2 or winograd4");
   app.add_option("--target", target, "SIMD target; the best one if not given");
+  app.add_option("--only", only, "only the cases whose line contains this, e.g. \"216->24\"");
   CLI11_PARSE(app, argc, argv);
   if (!force_cpu_target(target)) {
     std::fprintf(stderr, "bench_ops: this processor has no target %s\n", target.c_str());
@@ -99,6 +100,7 @@ int main(int argc, char** argv) {
               to_string(algorithm).c_str());
   ConvScratch scratch(n_threads);
   for (const ConvCase& c : layers_of_network({size, size, size}, k)) {
+    if (to_string(c).find(only) == std::string::npos) continue;
     ConvCase small = c;
     small.size = {9, 10, 22};
     const double error = Layer(small).error(algorithm, scratch);

@@ -14,6 +14,7 @@
 //
 #include <hwy/highway.h>
 
+#include "kernels/conv1x1x1-inl.h"
 #include "kernels/conv3d_direct-inl.h"
 #include "kernels/conv3d_winograd-inl.h"
 
@@ -23,7 +24,7 @@ namespace sr::HWY_NAMESPACE {
 // sums: of this item alone, zeros at the start; one per output channel.
 void run_item(const ConvJob& job, int item, float* scratch, ChannelSums* sums) {
   if (job.conv->size == 1)
-    conv_1x1x1_item(job, item, scratch, sums);
+    Conv1x1x1Item(job, item, scratch, sums).run();
   else if (job.conv->algorithm == ConvAlgorithm::direct)
     direct_item(job, item, scratch, sums);
   else if (job.conv->algorithm == ConvAlgorithm::winograd2)

@@ -1,4 +1,4 @@
-// 3x3x3 convolution with all 27 taps, and the 1x1x1 convolution. Included once per SIMD target.
+// 3x3x3 convolution with all 27 taps. Included once per SIMD target.
 #if defined(SR_KERNELS_CONV3D_DIRECT_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef SR_KERNELS_CONV3D_DIRECT_INL_H
 #undef SR_KERNELS_CONV3D_DIRECT_INL_H
@@ -35,6 +35,15 @@ HWY_INLINE void direct_item(const ConvJob& job, int item, float* scratch, Channe
     }
   };
 
+  // What fill_plane(z) reads of the channels from c on.
+  const auto next_inputs = [&](int c, int z) -> Ahead {
+    if (z > z1 || z >= d) return {};
+    return {.run = job.f.at(job.x.first + c, z, top),
+            .channel_stride = layout.channel,
+            .n_runs = 1,
+            .n_lines = static_cast<int>((last - first + 15) / 16)};
+  };
+
   const ptrdiff_t n = (y1 - y0) * layout.row;
   float* product = scratch + plan.product_at;
   fill_plane(z0 - 1);
@@ -43,51 +52,24 @@ HWY_INLINE void direct_item(const ConvJob& job, int item, float* scratch, Channe
     fill_plane(z + 1);
     ptrdiff_t row[9];
     for (int kz = 0; kz < 3; kz++)
-      for (int ky = 0; ky < 3; ky++)
-        row[kz * 3 + ky] = ring_plane(0, z - 1 + kz) - (scratch + plan.ring_at) + ky * layout.row;
+      for (int ky = 0; ky < 3; ky++) row[kz * 3 + ky] = ring_plane(0, z - 1 + kz) - ring_plane(0, 0) + ky * layout.row;
     const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(Wide()));
-    const Multiplication m = {.operand = scratch + plan.ring_at,
-                              .operand_stride = plan.ring,
-                              .row = row,
-                              .n_channels = job.x.count,
-                              .product = product,
-                              .product_stride = plan.product,
-                              .n_vectors = static_cast<int>((n + lanes - 1) / lanes),
-                              .accumulate = false};
-    multiply<9, 3>(m, *job.conv, 0, 0);
+    for (int c0 = 0; c0 < job.x.count; c0 += plan.chunk) {
+      const Multiplication m = {.operand = ring_plane(c0, 0),
+                                .operand_stride = plan.ring,
+                                .block_stride = 0,
+                                .row = row,
+                                .n_channels = std::min(plan.chunk, job.x.count - c0),
+                                .product = product,
+                                .product_stride = plan.product,
+                                .n_vectors = static_cast<int>((n + lanes - 1) / lanes),
+                                .accumulate = c0 > 0};
+      Ahead ahead = next_inputs(c0, z + 2);
+      multiply<9, 3>(m, *job.conv, 0, c0, ahead);
+    }
     for (int co = 0; co < job.y.count; co++)
       write_rows(job, co, product + co * plan.product, n, job.f.at(job.y.first + co, z, y0), sums[co]);
   }
-}
-
-// A run of rows, anywhere in the volume: without taps there are no neighbours to mind.
-HWY_INLINE void conv_1x1x1_item(const ConvJob& job, int item, float* scratch, ChannelSums* sums) {
-  const ConvPlan& plan = job.plan;
-  const Layout& layout = job.f.layout;
-  const ptrdiff_t n_all = ptrdiff_t{layout.size.d} * layout.plane;
-  const ptrdiff_t begin = ptrdiff_t{item} * plan.rows * layout.row;
-  const ptrdiff_t n = std::min(n_all, begin + plan.rows * layout.row) - begin;
-  const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(Wide()));
-  const ptrdiff_t row = 0;
-  float* operand = scratch + plan.operand_at;
-  float* product = scratch + plan.product_at;
-
-  for (int c0 = 0; c0 < job.x.count; c0 += plan.chunk) {
-    const int n_channels = std::min(plan.chunk, job.x.count - c0);
-    for (int c = 0; c < n_channels; c++)
-      activate(job, c0 + c, job.f.at(job.x.first + c0 + c) + begin, n, operand + c * plan.operand);
-    const Multiplication m = {.operand = operand,
-                              .operand_stride = plan.operand,
-                              .row = &row,
-                              .n_channels = n_channels,
-                              .product = product,
-                              .product_stride = plan.product,
-                              .n_vectors = static_cast<int>((n + lanes - 1) / lanes),
-                              .accumulate = c0 > 0};
-    multiply<1, 1>(m, *job.conv, 0, c0);
-  }
-  for (int co = 0; co < job.y.count; co++)
-    write_rows(job, co, product + co * plan.product, n, job.f.at(job.y.first + co) + begin, sums[co]);
 }
 
 }  // namespace sr::HWY_NAMESPACE

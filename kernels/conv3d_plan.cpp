@@ -70,7 +70,7 @@ ConvPlan plan_direct(const Layout& layout, const PackedConv::Impl& conv) {
   plan.band = round_up((plan.rows + 2) * layout.row, 16) + kMargin;
   plan.ring = 3 * plan.band;
   plan.product = round_up(plan.rows * layout.row, 16) + kMargin;
-  plan.chunk = 0;
+  plan.chunk = std::min(conv.ci, 8);  // 9 rows of each, a block of columns wide, and their weights fit L1
   lay_out_scratch(plan, conv, 0);
   return plan;
 }
@@ -78,11 +78,12 @@ ConvPlan plan_direct(const Layout& layout, const PackedConv::Impl& conv) {
 ConvPlan plan_1x1x1(const Layout& layout, const PackedConv::Impl& conv) {
   ConvPlan plan;
   const int64_t n_rows = int64_t{layout.size.d} * layout.size.h;
-  plan.rows = static_cast<int>(std::clamp<int64_t>(1024 / layout.row, 1, n_rows));
-  plan.n_bands = divide_up(n_rows, plan.rows);
+  plan.rows = static_cast<int>(std::clamp<int64_t>(512 / layout.row, 1, n_rows));  // 2 KiB of each channel
+  plan.planes = 8;
+  plan.n_bands = divide_up(n_rows, int64_t{plan.rows} * plan.planes);
   plan.chunk = std::min(conv.ci, 48);
-  plan.operand = round_up(plan.rows * layout.row, 16) + kMargin;
-  plan.product = plan.operand;
+  plan.operand = round_up(plan.rows * layout.row, 96) + kMargin;  // 96: a multiple of the block of every target
+  plan.product = round_up(plan.rows * layout.row, 16) + kMargin;
   lay_out_scratch(plan, conv, 0);
   return plan;
 }

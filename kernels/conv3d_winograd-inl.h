@@ -130,7 +130,8 @@ class WinogradItem {
       for (int c0 = 0; c0 < job_.x.count; c0 += plan_.chunk) {
         const int n_channels = std::min(plan_.chunk, job_.x.count - c0);
         for (int c = 0; c < n_channels; c++) transform(c0 + c, z, operand(0, c));
-        multiply_points(c0, n_channels);
+        Ahead ahead = next_inputs(c0 + n_channels, z);
+        multiply_points(c0, n_channels, ahead);
       }
       write(z);
     }
@@ -201,19 +202,35 @@ class WinogradItem {
     activate_transform_z<M, kPrologue>(Narrow(), planes, kept, job_.mask, plan_.band, i, n_band_, to);
   }
 
-  void multiply_points(int c0, int n_channels) {
+  // What transform() reads next: the chunk from channel c on, or the first one of the next step.
+  Ahead next_inputs(int c, int z) const {
+    if (c == job_.x.count) {
+      c = 0;
+      z += M;
+    }
+    const int n_planes = z < z1_ ? std::min(M, layout_.size.d - (z + 1)) : 0;
+    if (n_planes <= 0) return {};
+    return {.run = job_.f.at(job_.x.first + c, z + 1, top_),
+            .channel_stride = layout_.channel,
+            .run_stride = layout_.plane,
+            .n_runs = n_planes,
+            .n_lines = static_cast<int>((n_band_ + 15) / 16)};
+  }
+
+  void multiply_points(int c0, int n_channels, Ahead& ahead) {
     const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(Wide()));
     const ptrdiff_t row = 0;
     for (int point = 0; point < job_.conv->n_points; point++) {
       const Multiplication m = {.operand = operand(point, 0),
                                 .operand_stride = plan_.operand,
+                                .block_stride = 0,
                                 .row = &row,
                                 .n_channels = n_channels,
                                 .product = product(point),
                                 .product_stride = plan_.product,
                                 .n_vectors = static_cast<int>((tile_rows_ * layout_.row + lanes - 1) / lanes),
                                 .accumulate = c0 > 0};
-      multiply<1, 3>(m, *job_.conv, point, c0);
+      multiply<1, 3>(m, *job_.conv, point, c0, ahead);
     }
   }
 

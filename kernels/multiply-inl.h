@@ -24,27 +24,51 @@ constexpr bool kManyRegisters = true;
 constexpr bool kManyRegisters = false;
 #endif
 
-// product[c][v] (+)= sum over channels, rows r, taps t of weight[channel][r][t][c] * operand[channel][row[r] + v + t -
-// taps/2]
+// Columns of a register block, in vectors. With 16 registers: 3 columns, times 4 outputs, are 12 accumulators, which
+// leaves 3 registers for the operands and one for a weight. With 32: 2 columns times 12 (or 8) outputs.
+constexpr int kBlockVectors = kManyRegisters ? 2 : 3;
+
+// Memory that is needed after this multiplication, fetched into L2 while it runs: of each channel, n_runs runs of
+// n_lines cache lines. The hardware's prefetchers do not see it coming: it is a short run in each of many channels.
+struct Ahead {
+  const float* run = nullptr;  // of the first channel
+  ptrdiff_t channel_stride = 0, run_stride = 0;
+  int n_runs = 0, n_lines = 0;
+  int line = 0;
+
+  // The next line, of the first channel; null at the end.
+  const float* next() {
+    if (n_runs == 0) return nullptr;
+    const float* at = run + line * 16;
+    if (++line == n_lines) {
+      line = 0;
+      run += run_stride;
+      n_runs--;
+    }
+    return at;
+  }
+};
+
+// product[c][v] (+)= sum over channels, rows r, taps t of
+//                    weight[channel][r][t][c] * operand[channel][row[r] + v + t - kTaps / 2]
 struct Multiplication {
   const float* operand;
   ptrdiff_t operand_stride;  // from channel to channel
+  ptrdiff_t block_stride;    // from one block of columns to the next; 0: they lie side by side
   const ptrdiff_t* row;      // kRows offsets
   int n_channels;
   float* product;
   ptrdiff_t product_stride;  // from output channel to output channel
   int n_vectors;             // columns, in vectors
   bool accumulate;           // add to product instead of writing it
-  // One cache line per channel is fetched by each pass over the channels, a line further each time.
-  const float* prefetch = nullptr;
-  ptrdiff_t prefetch_stride = 0;
 };
 
 // A register block: kOutputs x kVectors accumulators. All indices into them are known at compile time; one that is not
 // would send them all to memory.
 template <int kOutputs, int kVectors, int kRows, int kTaps, class D>
-HWY_NOINLINE void multiply_block(D d, const Multiplication& m, const float* HWY_RESTRICT weight, int width,
-                                 ptrdiff_t column, float* HWY_RESTRICT product) {
+HWY_NOINLINE void multiply_block(D d, const Multiplication& m, const float* HWY_RESTRICT operand,
+                                 const float* HWY_RESTRICT weight, int width, float* HWY_RESTRICT product,
+                                 Ahead& ahead) {
   using V = hn::Vec<D>;
   constexpr ptrdiff_t kLanes = static_cast<ptrdiff_t>(hn::MaxLanes(d));
   const ptrdiff_t product_stride = m.product_stride, operand_stride = m.operand_stride;
@@ -56,10 +80,14 @@ HWY_NOINLINE void multiply_block(D d, const Multiplication& m, const float* HWY_
     SR_UNROLL for (int c = 0; c < kOutputs; c++) SR_UNROLL for (int v = 0; v < kVectors; v++) sum[c][v] = hn::Zero(d);
   }
 
-  const float* HWY_RESTRICT channel = m.operand + column - kTaps / 2;
-  for (int i = 0; i < m.n_channels; i++, channel += operand_stride)
+  const float* line = ahead.next();
+  const ptrdiff_t line_stride = line ? ahead.channel_stride : 0;
+  if (!line) line = operand;
+  operand -= kTaps / 2;
+  for (int i = 0; i < m.n_channels; i++, operand += operand_stride, line += line_stride) {
+    __builtin_prefetch(line, 0, 2);
     for (int r = 0; r < kRows; r++) {
-      const float* HWY_RESTRICT x = channel + m.row[r];
+      const float* HWY_RESTRICT x = operand + m.row[r];
       SR_UNROLL for (int t = 0; t < kTaps; t++) {
         V column_of[kVectors];
         SR_UNROLL for (int v = 0; v < kVectors; v++) column_of[v] = hn::LoadU(d, x + t + v * kLanes);
@@ -70,53 +98,56 @@ HWY_NOINLINE void multiply_block(D d, const Multiplication& m, const float* HWY_
         weight += width;
       }
     }
+  }
 
   SR_UNROLL for (int c = 0; c < kOutputs; c++) SR_UNROLL for (int v = 0; v < kVectors; v++)
       hn::Store(sum[c][v], d, product + c * product_stride + v * kLanes);
 }
 
-// The columns that are left over when n_vectors is not a multiple of the block: blocks of fewer vectors.
+// The columns that are left over when n_vectors is not a multiple of the block: a block of fewer vectors.
 template <int kOutputs, int kVectors, int kRows, int kTaps, class D>
-HWY_INLINE void multiply_rest(D d, const Multiplication& m, const float* weight, int width, ptrdiff_t column,
-                              float* product, int rest) {
+HWY_INLINE void multiply_rest(D d, const Multiplication& m, const float* operand, const float* weight, int width,
+                              float* product, Ahead& ahead, int rest) {
   if constexpr (kVectors > 0) {
     if (rest == kVectors)
-      multiply_block<kOutputs, kVectors, kRows, kTaps>(d, m, weight, width, column, product);
+      multiply_block<kOutputs, kVectors, kRows, kTaps>(d, m, operand, weight, width, product, ahead);
     else
-      multiply_rest<kOutputs, kVectors - 1, kRows, kTaps>(d, m, weight, width, column, product, rest);
+      multiply_rest<kOutputs, kVectors - 1, kRows, kTaps>(d, m, operand, weight, width, product, ahead, rest);
   }
 }
 
 // Columns outside, output channels inside: a column's operands stay in L1 while all outputs read them.
 template <int kOutputs, int kVectors, int kRows, int kTaps, class D>
-HWY_INLINE void multiply_panel(D d, const Multiplication& m, const float* weight, const Panel& panel) {
+HWY_INLINE void multiply_panel(D d, const Multiplication& m, const float* weight, const Panel& panel, Ahead& ahead) {
   const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(d));
-  for (int v = 0; v < m.n_vectors; v += kVectors)
+  const ptrdiff_t block_stride = m.block_stride > 0 ? m.block_stride : kVectors * lanes;
+  const float* operand = m.operand;
+  for (int v = 0; v < m.n_vectors; v += kVectors, operand += block_stride)
     for (int c = 0; c < panel.width; c += kOutputs) {
       float* product = m.product + (panel.first + c) * m.product_stride + v * lanes;
       if (v + kVectors <= m.n_vectors)
-        multiply_block<kOutputs, kVectors, kRows, kTaps>(d, m, weight + c, panel.width, v * lanes, product);
+        multiply_block<kOutputs, kVectors, kRows, kTaps>(d, m, operand, weight + c, panel.width, product, ahead);
       else
-        multiply_rest<kOutputs, kVectors - 1, kRows, kTaps>(d, m, weight + c, panel.width, v * lanes, product,
+        multiply_rest<kOutputs, kVectors - 1, kRows, kTaps>(d, m, operand, weight + c, panel.width, product, ahead,
                                                             m.n_vectors - v);
     }
 }
 
 // All output channels. first_channel: that of m.operand among the layer's input channels.
 template <int kRows, int kTaps>
-HWY_INLINE void multiply(const Multiplication& m, const PackedConv::Impl& conv, int point, int first_channel) {
+HWY_INLINE void multiply(const Multiplication& m, const PackedConv::Impl& conv, int point, int first_channel,
+                         Ahead& ahead) {
   const hn::ScalableTag<float> d;
   for (const Panel& panel : conv.panels) {
     const float* weight = conv.panel_weight(panel, point, first_channel);
     if (panel.width == 1)
-      multiply_panel<1, 8, kRows, kTaps>(d, m, weight, panel);
+      multiply_panel<1, kTaps == 1 ? kBlockVectors : 8, kRows, kTaps>(d, m, weight, panel, ahead);
     else if (kManyRegisters && panel.width % 12 == 0)
-      multiply_panel<12, 2, kRows, kTaps>(d, m, weight, panel);
+      multiply_panel<12, kBlockVectors, kRows, kTaps>(d, m, weight, panel, ahead);
     else if (kManyRegisters && panel.width % 8 == 0)
-      multiply_panel<8, 3, kRows, kTaps>(d, m, weight, panel);
+      multiply_panel<8, kBlockVectors, kRows, kTaps>(d, m, weight, panel, ahead);
     else
-      multiply_panel<4, 3, kRows, kTaps>(d, m, weight,
-                                         panel);  // 12 accumulators, 3 operands and a weight: 16 registers
+      multiply_panel<4, kBlockVectors, kRows, kTaps>(d, m, weight, panel, ahead);
   }
 }
 

@@ -1,0 +1,163 @@
+// 1x1x1 convolution: bottlenecks, compressors, the combination. Included once per SIMD target.
+#if defined(SR_KERNELS_CONV1X1X1_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef SR_KERNELS_CONV1X1X1_INL_H
+#undef SR_KERNELS_CONV1X1X1_INL_H
+#else
+#define SR_KERNELS_CONV1X1X1_INL_H
+#endif
+
+#include <algorithm>
+
+#include "kernels/conv3d_epilogue-inl.h"
+#include "kernels/multiply-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace sr::HWY_NAMESPACE {
+
+// Operands are packed in blocks of this many columns, the columns of a register block.
+HWY_INLINE ptrdiff_t block_columns() {
+  return kBlockVectors * static_cast<ptrdiff_t>(hn::Lanes(Wide()));
+}
+
+// to[i / columns][i % columns] = x[i], activated; blocks are block_stride apart.
+template <bool kPrologue, class D>
+HWY_INLINE ptrdiff_t pack_vectors(D d, const float* HWY_RESTRICT x, float scale, float shift,
+                                  const float* HWY_RESTRICT mask, ptrdiff_t i, ptrdiff_t end, ptrdiff_t block_stride,
+                                  float* HWY_RESTRICT to) {
+  const auto a = hn::Set(d, scale), b = hn::Set(d, shift);
+  const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(d)), columns = block_columns();
+  to += i / columns * block_stride;
+  for (ptrdiff_t column = i % columns; i + lanes <= end; i += lanes) {
+    auto v = hn::LoadU(d, x + i);
+    if constexpr (kPrologue) v = hn::And(elu(d, hn::MulAdd(v, a, b)), hn::LoadU(d, mask + i));
+    hn::StoreU(v, d, to + column);
+    column += lanes;
+    if (column == columns) {
+      column = 0;
+      to += block_stride;
+    }
+  }
+  return i;
+}
+
+template <bool kPrologue>
+HWY_INLINE void pack(const ConvJob& job, int c, const float* x, ptrdiff_t n, ptrdiff_t block_stride, float* to) {
+  const float scale = kPrologue ? job.prologue.scale[c] : 1, shift = kPrologue ? job.prologue.shift[c] : 0;
+  const ptrdiff_t i = pack_vectors<kPrologue>(Wide(), x, scale, shift, job.mask, 0, n, block_stride, to);
+  pack_vectors<kPrologue>(Narrow(), x, scale, shift, job.mask, i, n, block_stride, to);
+}
+
+// product[i] (+)= weight[0] x[i] + .. + weight[N-1] (x + (N-1) channel)[i]: for one output channel, where every input
+// is used once and only the memory's bandwidth counts. The product stays in L1.
+template <int N, class D>
+HWY_INLINE ptrdiff_t add_channels(D d, const float* HWY_RESTRICT x, ptrdiff_t channel, const float* HWY_RESTRICT weight,
+                                  bool accumulate, ptrdiff_t i, ptrdiff_t end, float* HWY_RESTRICT product) {
+  const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(d));
+  for (; i + lanes <= end; i += lanes) {
+    auto sum = accumulate ? hn::LoadU(d, product + i) : hn::Zero(d);
+    SR_UNROLL for (int c = 0; c < N; c++) sum =
+        hn::MulAdd(hn::LoadU(d, x + c * channel + i), hn::Set(d, weight[c]), sum);
+    hn::StoreU(sum, d, product + i);
+  }
+  return i;
+}
+
+// A run of rows, anywhere in the volume: without taps there are no neighbours to mind. For a chunk of input channels,
+// the operands are packed block of columns by block of columns, so that the multiplication reads them from end to end:
+// left where they are, each of 48 channels would be a page of its own.
+class Conv1x1x1Item {
+ public:
+  Conv1x1x1Item(const ConvJob& job, int item, float* scratch, ChannelSums* sums)
+      : job_(job),
+        plan_(job.plan),
+        sums_(sums),
+        operand_(scratch + plan_.operand_at),
+        product_(scratch + plan_.product_at) {
+    const Layout& layout = job.f.layout;
+    const ptrdiff_t volume = ptrdiff_t{layout.size.d} * layout.plane;
+    run_ = plan_.rows * layout.row;
+    begin_ = ptrdiff_t{item} * plan_.planes * run_;
+    end_ = std::min(volume, begin_ + plan_.planes * run_);
+  }
+
+  void run() {
+    for (ptrdiff_t at = begin_; at < end_; at += run_) {
+      const ptrdiff_t n = std::min(run_, end_ - at);
+      if (job_.y.count == 1 && !job_.prologue.scale)
+        combine(at, n);
+      else
+        for (int c0 = 0; c0 < job_.x.count; c0 += plan_.chunk) multiply_chunk(at, n, c0);
+      for (int co = 0; co < job_.y.count; co++)
+        write_rows(job_, co, product_ + co * plan_.product, n, job_.f.at(job_.y.first + co) + at, sums_[co]);
+    }
+  }
+
+ private:
+  void combine(ptrdiff_t at, ptrdiff_t n) {
+    const float* weight = job_.conv->panel_weight(job_.conv->panels[0], 0, 0);
+    for (int c = 0; c < job_.x.count;) {
+      const int step = c + 4 <= job_.x.count ? 4 : 1;
+      const float* x = job_.f.at(job_.x.first + c) + at;
+      if (step == 4)
+        combine<4>(x, weight + c, c > 0, n);
+      else
+        combine<1>(x, weight + c, c > 0, n);
+      c += step;
+    }
+  }
+
+  template <int N>
+  void combine(const float* x, const float* weight, bool accumulate, ptrdiff_t n) {
+    const ptrdiff_t channel = job_.f.layout.channel;
+    const ptrdiff_t i = add_channels<N>(Wide(), x, channel, weight, accumulate, 0, n, product_);
+    add_channels<N>(Narrow(), x, channel, weight, accumulate, i, n, product_);
+  }
+
+  void multiply_chunk(ptrdiff_t at, ptrdiff_t n, int c0) {
+    const int n_channels = std::min(plan_.chunk, job_.x.count - c0);
+    const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(Wide())), columns = block_columns();
+    const ptrdiff_t block_stride = columns * n_channels;
+    for (int c = 0; c < n_channels; c++) {
+      const float* x = job_.f.at(job_.x.first + c0 + c) + at;
+      if (job_.prologue.scale)
+        pack<true>(job_, c0 + c, x, n, block_stride, operand_ + c * columns);
+      else
+        pack<false>(job_, c0 + c, x, n, block_stride, operand_ + c * columns);
+    }
+    const ptrdiff_t row = 0;
+    const Multiplication m = {.operand = operand_,
+                              .operand_stride = columns,
+                              .block_stride = block_stride,
+                              .row = &row,
+                              .n_channels = n_channels,
+                              .product = product_,
+                              .product_stride = plan_.product,
+                              .n_vectors = static_cast<int>((n + lanes - 1) / lanes),
+                              .accumulate = c0 > 0};
+    Ahead ahead = next_inputs(at, c0 + n_channels);
+    multiply<1, 1>(m, *job_.conv, 0, c0, ahead);
+  }
+
+  // What is packed next: the chunk from channel c on, or the first one of the next run.
+  Ahead next_inputs(ptrdiff_t at, int c) const {
+    if (c == job_.x.count) {
+      c = 0;
+      at += run_;
+    }
+    if (at >= end_) return {};
+    return {.run = job_.f.at(job_.x.first + c) + at,
+            .channel_stride = job_.f.layout.channel,
+            .n_runs = 1,
+            .n_lines = static_cast<int>((std::min(run_, end_ - at) + 15) / 16)};
+  }
+
+  const ConvJob& job_;
+  const ConvPlan& plan_;
+  ChannelSums* sums_;
+  float *operand_, *product_;
+  ptrdiff_t run_, begin_, end_;
+};
+
+}  // namespace sr::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
