@@ -155,7 +155,7 @@ void ScanWriter::Impl::open_sinks(const std::vector<std::byte>& extension_bytes,
   const ByteSink::Kind kind = is_gzip_name(path) ? ByteSink::Kind::gzip : ByteSink::Kind::plain;
   const std::vector<std::byte> front = serialize_header(header);
   const int strategy = deflate_strategy(header.fields.datatype);
-  const auto [stem, extension] = split_scan_name(path);
+  const std::string stem = split_scan_name(path).stem.string();
   const auto open = [&](const std::filesystem::path& name, std::span<const std::byte> its_front) {
     return std::make_unique<ByteSink>(name, kind, its_front, level, strategy);
   };
@@ -164,9 +164,9 @@ void ScanWriter::Impl::open_sinks(const std::vector<std::byte>& extension_bytes,
     voxel_sink->append(extension_bytes);
   } else {
     const std::string suffix = kind == ByteSink::Kind::gzip ? ".gz" : "";
-    header_sink = open(stem.string() + ".hdr" + suffix, front);
+    header_sink = open(stem + ".hdr" + suffix, front);
     header_sink->append(extension_bytes);
-    voxel_sink = open(stem.string() + ".img" + suffix, {});
+    voxel_sink = open(stem + ".img" + suffix, {});
   }
 }
 

@@ -1,4 +1,5 @@
-// In a file of its own: inlined into their callers, gcc takes these operators for a mismatch of new and free.
+// In a file of its own: inlined into their callers, gcc takes these operators for a mismatch of new and free. The whole
+// family is replaced, because the address sanitizer brings its own of every form that is missing here.
 #include "tests/largest_request.h"
 
 #include <cstdlib>
@@ -8,16 +9,38 @@ namespace sr::test {
 std::atomic<size_t> largest_request{0};
 }
 
-void* operator new(size_t n) {
+void* operator new(size_t n, const std::nothrow_t&) noexcept {
   size_t seen = sr::test::largest_request.load();
   while (n > seen && !sr::test::largest_request.compare_exchange_weak(seen, n)) {
   }
-  if (void* p = std::malloc(n > 0 ? n : 1)) return p;
+  return std::malloc(n > 0 ? n : 1);
+}
+void* operator new(size_t n) {
+  if (void* p = operator new(n, std::nothrow)) return p;
   throw std::bad_alloc();
 }
+void* operator new[](size_t n) {
+  return operator new(n);
+}
+void* operator new[](size_t n, const std::nothrow_t&) noexcept {
+  return operator new(n, std::nothrow);
+}
+
 void operator delete(void* p) noexcept {
   std::free(p);
 }
 void operator delete(void* p, size_t) noexcept {
+  std::free(p);
+}
+void operator delete(void* p, const std::nothrow_t&) noexcept {
+  std::free(p);
+}
+void operator delete[](void* p) noexcept {
+  std::free(p);
+}
+void operator delete[](void* p, size_t) noexcept {
+  std::free(p);
+}
+void operator delete[](void* p, const std::nothrow_t&) noexcept {
   std::free(p);
 }
