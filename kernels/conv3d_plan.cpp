@@ -52,7 +52,9 @@ ConvPlan plan_winograd(const Layout& layout, const PackedConv::Impl& conv) {
   plan.ring = 2 * plan.band;
   plan.operand = round_up(n, 16) + 2 * kMargin;
   plan.product = round_up(n, 16) + kMargin;
-  const int n_chunks = divide_up(ptrdiff_t{conv.ci} * conv.n_points * plan.operand, kCache * 3 / 4);
+  // Operands may exceed the cache by a half: they are read in order, while each further chunk costs a round trip of all
+  // products through memory.
+  const int n_chunks = divide_up(ptrdiff_t{conv.ci} * conv.n_points * plan.operand, kCache * 3 / 2);
   plan.chunk = divide_up(conv.ci, n_chunks);
   lay_out_scratch(plan, conv, plan.tile + 2);
   return plan;
