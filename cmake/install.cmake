@@ -1,0 +1,7 @@
+# The program, the library with its C header and a pkg-config file, and the weights that come with the project.
+include(GNUInstallDirs)
+install(TARGETS srengine_program srengine)
+install(FILES engine/srengine.h TYPE INCLUDE)
+install(DIRECTORY weights/ DESTINATION ${CMAKE_INSTALL_DATADIR}/srengine/weights FILES_MATCHING PATTERN "*.bin")
+configure_file(cmake/srengine.pc.in srengine.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/srengine.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
