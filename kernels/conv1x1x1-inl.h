@@ -135,6 +135,7 @@ class Conv1x1x1Item {
                               .n_vectors = static_cast<int>((n + lanes - 1) / lanes),
                               .accumulate = c0 > 0};
     Ahead ahead = next_inputs(at, c0 + n_channels);
+    ahead.spread(n_blocks(*job_.conv, m.n_vectors));
     multiply<1, 1>(m, *job_.conv, 0, c0, ahead);
   }
 

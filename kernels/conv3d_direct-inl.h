@@ -65,6 +65,7 @@ HWY_INLINE void direct_item(const ConvJob& job, int item, float* scratch, Channe
                                 .n_vectors = static_cast<int>((n + lanes - 1) / lanes),
                                 .accumulate = c0 > 0};
       Ahead ahead = next_inputs(c0, z + 2);
+      ahead.spread(n_blocks(*job.conv, m.n_vectors));
       multiply<9, 3>(m, *job.conv, 0, c0, ahead);
     }
     for (int co = 0; co < job.y.count; co++)

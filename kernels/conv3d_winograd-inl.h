@@ -220,6 +220,8 @@ class WinogradItem {
   void multiply_points(int c0, int n_channels, Ahead& ahead) {
     const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(Wide()));
     const ptrdiff_t row = 0;
+    const int n_vectors = static_cast<int>((tile_rows_ * layout_.row + lanes - 1) / lanes);
+    ahead.spread(job_.conv->n_points * n_blocks(*job_.conv, n_vectors));
     for (int point = 0; point < job_.conv->n_points; point++) {
       const Multiplication m = {.operand = operand(point, 0),
                                 .operand_stride = plan_.operand,
@@ -228,7 +230,7 @@ class WinogradItem {
                                 .n_channels = n_channels,
                                 .product = product(point),
                                 .product_stride = plan_.product,
-                                .n_vectors = static_cast<int>((tile_rows_ * layout_.row + lanes - 1) / lanes),
+                                .n_vectors = n_vectors,
                                 .accumulate = c0 > 0};
       multiply<1, 3>(m, *job_.conv, point, c0, ahead);
     }

@@ -9,6 +9,8 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
+
 #include "kernels/conv3d_impl.h"
 
 #define SR_UNROLL _Pragma("GCC unroll 16")
@@ -34,11 +36,15 @@ struct Ahead {
   const float* run = nullptr;  // of the first channel
   ptrdiff_t channel_stride = 0, run_stride = 0;
   int n_runs = 0, n_lines = 0;
-  int line = 0;
+  int pace = 1;  // one line (of every channel) is fetched by every pace-th register block
+  int line = 0, block = 0;
 
-  // The next line, of the first channel; null at the end.
+  // Spreads the lines over the blocks to come: fetched all at once, they would hold up the loads in between.
+  void spread(int n_blocks) { pace = std::max(1, n_blocks / std::max(1, n_runs * n_lines)); }
+
+  // The next line, of the first channel; null if it is not this block's turn, or at the end.
   const float* next() {
-    if (n_runs == 0) return nullptr;
+    if (n_runs == 0 || ++block % pace != 0) return nullptr;
     const float* at = run + line * 16;
     if (++line == n_lines) {
       line = 0;
@@ -144,6 +150,21 @@ HWY_INLINE void multiply_panel(D d, const Multiplication& m, const float* weight
     }
 }
 
+// Outputs of a register block in a panel of the given width.
+constexpr int block_outputs(int panel_width) {
+  if (panel_width == 1) return 1;
+  if (kManyRegisters && panel_width % 12 == 0) return 12;
+  if (kManyRegisters && panel_width % 8 == 0) return 8;
+  return 4;
+}
+
+// Register blocks in a multiplication of n_vectors columns, all outputs.
+HWY_INLINE int n_blocks(const PackedConv::Impl& conv, int n_vectors) {
+  int n = 0;
+  for (const Panel& panel : conv.panels) n += panel.width / block_outputs(panel.width);
+  return n * (n_vectors / kBlockVectors);
+}
+
 // All output channels. first_channel: that of m.operand among the layer's input channels.
 template <int kRows, int kTaps>
 HWY_INLINE void multiply(const Multiplication& m, const PackedConv::Impl& conv, int point, int first_channel,
@@ -151,12 +172,13 @@ HWY_INLINE void multiply(const Multiplication& m, const PackedConv::Impl& conv, 
   const hn::ScalableTag<float> d;
   for (const Panel& panel : conv.panels) {
     const float* weight = conv.panel_weight(panel, point, first_channel);
-    if (panel.width == 1)
+    const int outputs = block_outputs(panel.width);
+    if (outputs == 1)
       multiply_panel<1, kTaps == 1 ? kBlockVectors : 8, kRows, kTaps>(d, m, weight, panel, ahead);
-    else if (kManyRegisters && panel.width % 12 == 0)
-      multiply_panel<12, kBlockVectors, kRows, kTaps>(d, m, weight, panel, ahead);
-    else if (kManyRegisters && panel.width % 8 == 0)
-      multiply_panel<8, kBlockVectors, kRows, kTaps>(d, m, weight, panel, ahead);
+    else if (outputs == 12)
+      multiply_panel<kManyRegisters ? 12 : 4, kBlockVectors, kRows, kTaps>(d, m, weight, panel, ahead);
+    else if (outputs == 8)
+      multiply_panel<kManyRegisters ? 8 : 4, kBlockVectors, kRows, kTaps>(d, m, weight, panel, ahead);
     else
       multiply_panel<4, kBlockVectors, kRows, kTaps>(d, m, weight, panel, ahead);
   }
