@@ -70,7 +70,8 @@ std::vector<std::string> table_of(const std::vector<Match>& matches) {
   }
   std::vector<std::string> lines;
   for (const Match& m : matches)
-    lines.push_back(fmt::format("{:<{}}  {:<{}}  {}", m.from, name_width, m.shape, shape_width, m.to));
+    lines.push_back(fmt::format("{:<{}}  {:<{}}  {}{}", m.from, name_width, m.shape, shape_width, m.to,
+                                m.folded ? " (folded)" : ""));
   return lines;
 }
 

@@ -262,7 +262,8 @@ class Inferrer {
     std::vector<float> weight = trunk ? fold(conv.weight, conv.co, layout_, out_.model) : conv.weight;
     const auto ci = static_cast<int64_t>(weight.size()) / (conv.co * conv.kernel * conv.kernel * conv.kernel);
     out_.tensors[slot.layer + ".weight"] = {{conv.co, ci, conv.kernel, conv.kernel, conv.kernel}, std::move(weight)};
-    add_match(*conv.original, slot.layer + ".weight" + (trunk && layout_.stem_twice ? " (folded)" : ""));
+    add_match(*conv.original, slot.layer + ".weight");
+    out_.matches.back().folded = trunk && layout_.stem_twice;
     if (!conv.bias) return;
     out_.tensors[slot.layer + ".bias"] = {conv.bias->shape, conv.bias->data};
     add_match(*conv.bias, slot.layer + ".bias");
@@ -329,7 +330,12 @@ class Inferrer {
 
 Inference infer_network(const TensorGroup& group, bool keeps_order, const std::string& where) {
   if (std::string prefix; has_own_names(group, prefix)) return take_own_names(group, prefix, where);
-  return Inferrer(gather_layers(group, keeps_order, where), keeps_order, where).run();
+  Inference out = Inferrer(gather_layers(group, keeps_order, where), keeps_order, where).run();
+  std::map<std::string, size_t> place;
+  for (const TensorSpec& spec : tensor_table(out.model)) place.emplace(spec.name, place.size());
+  std::sort(out.matches.begin(), out.matches.end(),
+            [&](const Match& a, const Match& b) { return place[a.to] < place[b.to]; });
+  return out;
 }
 
 }  // namespace sr
