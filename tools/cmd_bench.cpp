@@ -70,7 +70,8 @@ void bench(Arguments& a) {
   if (!a.target.empty() && !force_cpu_target(a.target))
     throw Error(Status::bad_usage, fmt::format("--target {}: this processor and program have {}", a.target,
                                                fmt::join(cpu_targets(), ", ")));
-  const Weights weights = a.weights.empty() ? random_weights(parse_model_name(a.model), 1) : load_weights(a.weights);
+  const Weights weights =
+      a.weights.empty() ? random_weights(parse_word(parse_model_name, a.model), 1) : load_weights(a.weights);
   const Size3 patch = a.options.backend.patch = parse_patch(a.patch);
   const Size3 shape = parse_size(a.shape);
   a.options.batch_norm = a.options.batch_norm.value_or(BatchNorm::patch);

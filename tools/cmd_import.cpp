@@ -1,8 +1,10 @@
 // srengine import: a checkpoint of another program becomes a weights file.
 #include <fmt/core.h>
 
+#include "engine/status.h"
 #include "tools/choice.h"
 #include "tools/commands.h"
+#include "tools/parse.h"
 #include "weights/import.h"
 
 namespace sr {
@@ -16,13 +18,20 @@ struct Arguments {
 };
 
 void run(Arguments& a) {
-  if (!a.normalization.empty()) a.options.normalization = parse_normalization(a.normalization);
+  if (!a.normalization.empty()) a.options.normalization = parse_word(parse_normalization, a.normalization);
+  if (std::filesystem::weakly_canonical(a.checkpoint) == std::filesystem::weakly_canonical(a.output))
+    throw Error(Status::bad_usage, fmt::format("{} would be overwritten by its own weights file; -o takes another name",
+                                               a.checkpoint.string()));
   ImportResult result = import_checkpoint(a.checkpoint, a.options);
   if (a.explain) {
     for (const std::string& line : result.explanation) fmt::print("{}\n", line);
     fmt::print("\n");
   }
-  save_weights(a.output, result.weights, a.half);
+  try {
+    save_weights(a.output, result.weights, a.half);
+  } catch (const WeightsError& e) {
+    throw Error(Status::bad_output, e.what());
+  }
   fmt::print("{}: mDCSRN {}, {} multiply-adds per voxel\n", a.output.string(), result.weights.model.name(),
              multiply_adds_per_voxel(result.weights.model));
   for (const std::string& line : result.choices) fmt::print("  {}\n", line);
@@ -46,7 +55,8 @@ void add_import(CLI::App& app) {
   add_choice<BatchNorm>(c, "--batch-norm", a->options.batch_norm,
                         {{"patch", BatchNorm::patch}, {"running", BatchNorm::running}, {"scan", BatchNorm::scan}},
                         "statistics that `srengine run` uses by default");
-  c->add_option("--eps", a->options.norm_eps, "batch-norm's epsilon: 1e-5, from TensorFlow 1e-3");
+  c->add_option("--eps", a->options.norm_eps, "batch-norm's epsilon: 1e-5, from TensorFlow 1e-3")
+      ->check(CLI::Range(1e-12, 1.0));
   c->add_option("--provenance", a->options.provenance,
                 "trained on what, licence, figures: JSON, a JSON file, or a note");
   c->add_flag("--half", a->half, "store convolution weights in half precision");

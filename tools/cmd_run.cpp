@@ -3,7 +3,6 @@
 
 #include <filesystem>
 #include <map>
-#include <set>
 
 #include "engine/pipeline.h"
 #include "kernels/cpu_target.h"
@@ -13,6 +12,7 @@
 #include "tools/parse.h"
 #include "tools/progress.h"
 #include "tools/run_report.h"
+#include "tools/scan_transform.h"
 
 namespace sr {
 namespace {
@@ -35,32 +35,37 @@ fs::path default_name(const fs::path& scan) {
   return name;
 }
 
+// No result may land on a scan of this call, or on another result.
+void refuse_collisions(const std::vector<fs::path>& scans, const std::vector<fs::path>& results) {
+  std::map<fs::path, fs::path> written_for;  // where a result would land -> its scan
+  for (size_t i = 0; i < scans.size(); i++) {
+    const auto [other, fresh] = written_for.emplace(scan_identity(results[i]), scans[i]);
+    if (!fresh)
+      throw Error(Status::bad_usage, fmt::format("{} and {} would both be written to {}; restore them in two calls",
+                                                 other->second.string(), scans[i].string(), results[i].string()));
+  }
+  for (const fs::path& scan : scans)
+    if (const auto at = written_for.find(scan_identity(scan)); at != written_for.end())
+      throw Error(Status::bad_usage,
+                  fmt::format("{} would be overwritten by {}; -o takes another name", scan.string(),
+                              at->second == scan ? "its own result" : "the result of " + at->second.string()));
+}
+
 // Where each scan's result goes. A folder (there already, or asked for by a trailing slash or by several scans) takes
 // default names.
 std::vector<fs::path> output_names(const std::vector<fs::path>& scans, const fs::path& output) {
+  const bool beside = output.empty();
+  const bool folder = !beside && (scans.size() > 1 || fs::is_directory(output) || !output.has_filename());
+  if (!beside && !folder) split_scan_name(output);  // refuses a name that is no scan's
   std::vector<fs::path> names;
-  if (output.empty()) {
-    for (const fs::path& scan : scans) names.push_back(default_name(scan));
-  } else if (scans.size() > 1 || fs::is_directory(output) || !output.has_filename()) {
-    std::error_code error;
-    fs::create_directories(output, error);
-    if (!fs::is_directory(output))
-      throw Error(Status::bad_output, fmt::format("{}: the folder for the results cannot be made", output.string()));
-    for (const fs::path& scan : scans) names.push_back(output / default_name(scan).filename());
-  } else {
-    split_scan_name(output);  // refuses a name that is no scan's
-    names.push_back(output);
-  }
-  std::map<fs::path, fs::path> from;  // where a result would land -> its scan
-  for (size_t i = 0; i < scans.size(); i++) {
-    const fs::path target = fs::weakly_canonical(names[i]);
-    if (target == fs::weakly_canonical(scans[i]))
-      throw Error(Status::bad_usage,
-                  fmt::format("{} would be overwritten by its own result; -o takes another name", scans[i].string()));
-    if (const auto [other, fresh] = from.emplace(target, scans[i]); !fresh)
-      throw Error(Status::bad_usage, fmt::format("{} and {} would both be written to {}; restore them in two calls",
-                                                 other->second.string(), scans[i].string(), names[i].string()));
-  }
+  for (const fs::path& scan : scans)
+    names.push_back(beside ? default_name(scan) : folder ? output / default_name(scan).filename() : output);
+  refuse_collisions(scans, names);
+  if (!folder) return names;
+  std::error_code error;
+  fs::create_directories(output, error);
+  if (!fs::is_directory(output, error))
+    throw Error(Status::bad_output, fmt::format("{}: the folder for the results cannot be made", output.string()));
   return names;
 }
 
@@ -82,8 +87,8 @@ void run(Arguments& a) {
   const Weights weights = load_weights(a.weights);
   Restorer restorer(weights, a.options);
   if (!a.quiet)
-    fmt::print(stderr, "{} on {}, batch-norm {}\n", weights.model.name(), restorer.backend().describe(),
-               to_string(restorer.batch_norm()));
+    note(fmt::format("{} on {}, batch-norm {}", weights.model.name(), restorer.backend().describe(),
+                     to_string(restorer.batch_norm())));
 
   catch_interrupts();
   nlohmann::json report = run_report(a.weights, weights, a.options, restorer);
@@ -97,14 +102,14 @@ void run(Arguments& a) {
         return !interrupted();
       });
       for (const std::string& warning : done.warnings)
-        fmt::print(stderr, "srengine: warning: {}: {}\n", a.scans[i].string(), warning);
+        note(fmt::format("srengine: warning: {}: {}", a.scans[i].string(), warning));
       report["scans"].push_back(scan_report(done));
       fmt::print("{}\n", outputs[i].string());
     } catch (const Error& e) {
       if (e.status == Status::interrupted) throw;
       failures.push_back({a.scans[i], e.status, e.what()});
       report["scans"].push_back({{"input", a.scans[i].string()}, {"error", e.what()}});
-      if (a.scans.size() > 1) fmt::print(stderr, "srengine: {}\n", e.what());
+      if (a.scans.size() > 1) note(fmt::format("srengine: {}", e.what()));
     }
   }
   if (!a.json.empty()) write_json(a.json, report);

@@ -6,7 +6,9 @@
 #include <string>
 
 #include "engine/kspace.h"
+#include "engine/status.h"
 #include "kernels/features.h"
+#include "weights/weights_error.h"
 
 namespace sr {
 
@@ -15,5 +17,15 @@ Size3 parse_size(const std::string& text);       // "320x320x256" (i x j x k) ->
 std::array<double, 3> parse_voxel_mm(const std::string& text);  // "1x1x1.2": i, j, k, each above 0
 Size3 parse_patch(const std::string& text);                     // "70" or "70x70x40", each 1 .. 1024
 int64_t parse_bytes(const std::string& text);  // "2G", "500M", "800K", "123456": powers of 1024; above 0
+
+// The result of `parse`, whose WeightsError is about a word that the user typed: Error{bad_usage}.
+template <class F>
+auto parse_word(F parse, const std::string& word) {
+  try {
+    return parse(word);
+  } catch (const WeightsError& e) {
+    throw Error(Status::bad_usage, e.what());
+  }
+}
 
 }  // namespace sr

@@ -1,12 +1,16 @@
 #include "tools/progress.h"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <utility>
 
 namespace sr {
+
+void note(const std::string& line) {
+  std::fputs((line + "\n").c_str(), stderr);
+}
 
 std::string clock_time(double seconds) {
   const long s = seconds > 0 ? static_cast<long>(seconds + 0.5) : 0;
@@ -23,7 +27,7 @@ ProgressBar::ProgressBar(std::string title, Style style)
     : title_(std::move(title)), style_(style), start_(std::chrono::steady_clock::now()), drawn_(start_) {}
 
 ProgressBar::~ProgressBar() {
-  if (line_open_) fmt::print(stderr, "\n");
+  if (line_open_) note("");
 }
 
 void ProgressBar::update(int done, int total) {
@@ -43,14 +47,15 @@ void ProgressBar::draw(int done, int total, double seconds) {
   const std::string figures = fmt::format("{:3.0f} %  {:.2f} patches/s  {} left", 100 * fraction, rate,
                                           rate > 0 ? clock_time((total - done) / rate) : "?");
   if (style_ == Style::log) {
-    fmt::print(stderr, "{}: {}\n", title_, figures);
+    note(title_ + ": " + figures);
     return;
   }
   const int filled = static_cast<int>(fraction * width);
-  fmt::print(stderr, "\r{} [{:=<{}}{:{}}] {}\x1b[K", title_, "", filled, "", width - filled, figures);
   line_open_ = done < total;
-  if (!line_open_) fmt::print(stderr, "\n");
-  std::fflush(stderr);
+  std::fputs(fmt::format("\r{} [{:=<{}}{:{}}] {}\x1b[K{}", title_, "", filled, "", width - filled, figures,
+                         line_open_ ? "" : "\n")
+                 .c_str(),
+             stderr);
 }
 
 }  // namespace sr

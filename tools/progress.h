@@ -6,6 +6,9 @@
 
 namespace sr {
 
+// A line on stderr. Where stderr is closed or full it is lost, and nothing else is.
+void note(const std::string& line);
+
 class ProgressBar {
  public:
   enum class Style { none, terminal, log };

@@ -4,22 +4,29 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <system_error>
+
+#include "engine/nifti_name.h"
+#include "tools/progress.h"
 
 namespace sr {
 namespace {
 
 void warn(const std::filesystem::path& scan, const std::string& sentence) {
-  fmt::print(stderr, "srengine: warning: {}: {}\n", scan.string(), sentence);
+  note(fmt::format("srengine: warning: {}: {}", scan.string(), sentence));
 }
 
 }  // namespace
 
+std::filesystem::path scan_identity(const std::filesystem::path& scan) {
+  std::filesystem::path file = std::filesystem::weakly_canonical(scan);
+  if (!is_pair_name(file)) return file;
+  file = split_scan_name(file).stem;
+  return file += ".hdr";
+}
+
 void transform_scan(ScanReader& in, const std::filesystem::path& out, const ScanWriter::Options& options,
                     const std::function<Volume(const Volume&)>& each_volume) {
-  std::error_code not_there;
-  if (std::filesystem::equivalent(in.path(), out, not_there))
+  if (scan_identity(in.path()) == scan_identity(out))
     throw Error(Status::bad_usage,
                 fmt::format("{} would be overwritten by its own result; -o takes another name", in.path().string()));
   for (const std::string& warning : in.warnings()) warn(in.path(), warning);

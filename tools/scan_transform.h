@@ -9,6 +9,10 @@
 
 namespace sr {
 
+// One path for each scan, however it is named: links followed, a pair by its header. For seeing whether two names would
+// be the same files; nothing needs to exist.
+std::filesystem::path scan_identity(const std::filesystem::path& scan);
+
 // The result has the header of `in`; `options.grid` gives it another grid. Warnings of reader and writer go to stderr.
 void transform_scan(ScanReader& in, const std::filesystem::path& out, const ScanWriter::Options& options,
                     const std::function<Volume(const Volume&)>& each_volume);

@@ -1,23 +1,36 @@
 // srengine: restores the resolution of 3D brain MRI. Exit codes are those of engine/status.h.
+#include <fcntl.h>
 #include <fmt/core.h>
 
+#include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <new>
 
 #include "engine/status.h"
 #include "tools/commands.h"
+#include "tools/progress.h"
 #include "weights/weights_error.h"
 
 namespace {
 
 int report(sr::Status status, const std::string& sentence) {
-  fmt::print(stderr, "srengine: {}\n", sentence);
+  sr::note("srengine: " + sentence);
   return static_cast<int>(status);
+}
+
+// A stream that the caller closed would give its number, 1 or 2, to the next file opened: messages would end up in a
+// scan. A stand-in that cannot be written keeps the number.
+void reserve_standard_streams() {
+  for (int stream = 0; stream <= 2; stream++)
+    if (::fcntl(stream, F_GETFD) < 0) static_cast<void>(::open("/dev/null", O_RDONLY));
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  reserve_standard_streams();
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that has gone is an error of writing, not the end in mid-scan
   CLI::App app{"srengine restores the resolution of 3D brain MRI with mDCSRN networks."};
   app.set_version_flag("--version", "srengine " SRENGINE_VERSION);
   app.require_subcommand(1);
@@ -42,6 +55,11 @@ int main(int argc, char** argv) {
     return report(e.status, e.what());
   } catch (const std::bad_alloc&) {
     return report(sr::Status::device_trouble, "memory is exhausted; --max-memory and --batch lower what a run needs");
+  } catch (const std::filesystem::filesystem_error& e) {
+    return report(sr::Status::bad_output, e.what());
+  } catch (const std::exception& e) {
+    // A thread that cannot be started, or fmt's word that a write to stdout failed: the latter is said below.
+    if (!std::ferror(stdout)) return report(sr::Status::device_trouble, e.what());
   }
   // A result that could not be printed is an error, as for any tool in a pipe.
   if (std::fflush(stdout) != 0 || std::ferror(stdout))
