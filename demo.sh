@@ -11,8 +11,8 @@ srengine=build/release/srengine
 
 out=demo-output
 mkdir -p "$out"
-echo "== A digital head, 181 x 217 x 181 voxels, and the same head scanned 4 times faster"
-$srengine phantom --output $out/truth.nii.gz
+echo "== A digital head, 182 x 218 x 182 voxels, and the same head scanned 4 times faster"
+$srengine phantom --size 182x218x182 --output $out/truth.nii.gz
 $srengine degrade $out/truth.nii.gz --output $out/low.nii.gz --factor 2x2x1 --grid native
 
 echo "== Back to the full grid: by linear interpolation, by sinc interpolation, by srengine"

@@ -2,8 +2,6 @@
 
 #include <fmt/core.h>
 
-#include <cmath>
-
 #include "engine/intensity.h"
 #include "engine/resample.h"
 
@@ -20,17 +18,6 @@ auto timed(double& seconds, F call) {
     ~Stop() { seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); }
   } stop{seconds, start};
   return call();
-}
-
-Size3 upsampled(Size3 low, const Factors& f) {
-  const auto grown = [](int n, double factor) {
-    if (!(factor >= 1) || factor * n > 32767)
-      throw Error(Status::bad_usage, fmt::format("--upsample by {} makes {} voxels into {:.0f}; factors start at 1 and "
-                                                 "an axis may have 32767 voxels",
-                                                 factor, n, factor * n));
-    return static_cast<int>(std::lround(factor * n));
-  };
-  return {grown(low.d, f[2]), grown(low.h, f[1]), grown(low.w, f[0])};
 }
 
 BatchNorm choose_batch_norm(const RestoreOptions& options, const Mdcsrn& network) {
@@ -57,7 +44,7 @@ RestoreReport Restorer::restore_scan(const std::filesystem::path& input, const s
   RestoreReport report;
   ScanReader reader(input);
   const Size3 size = reader.info().size;
-  const Size3 grid = options_.upsample ? upsampled(size, *options_.upsample) : size;
+  const Size3 grid = options_.upsample ? high_grid(size, *options_.upsample) : size;
   ScanWriter::Options out;
   out.type = options_.type;
   out.description = fmt::format("srengine {} {}", SRENGINE_VERSION, network_.model.name());
