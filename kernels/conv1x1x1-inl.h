@@ -14,37 +14,21 @@
 HWY_BEFORE_NAMESPACE();
 namespace sr::HWY_NAMESPACE {
 
-// Operands are packed in blocks of this many columns, the columns of a register block.
-HWY_INLINE ptrdiff_t block_columns() {
-  return kBlockVectors * static_cast<ptrdiff_t>(hn::Lanes(Wide()));
-}
-
-// to[i / columns][i % columns] = x[i], activated; blocks are block_stride apart.
+// to[c][v] = x[c][v], activated, for n_channels channels and the n_vectors vectors of a block of columns. Whole
+// vectors: what lies behind the end of the run is computed and never written.
 template <bool kPrologue, class D>
-HWY_INLINE ptrdiff_t pack_vectors(D d, const float* HWY_RESTRICT x, float scale, float shift,
-                                  const float* HWY_RESTRICT mask, ptrdiff_t i, ptrdiff_t end, ptrdiff_t block_stride,
-                                  float* HWY_RESTRICT to) {
-  const auto a = hn::Set(d, scale), b = hn::Set(d, shift);
-  const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(d)), columns = block_columns();
-  to += i / columns * block_stride;
-  for (ptrdiff_t column = i % columns; i + lanes <= end; i += lanes) {
-    auto v = hn::LoadU(d, x + i);
-    if constexpr (kPrologue) v = hn::And(elu(d, hn::MulAdd(v, a, b)), hn::LoadU(d, mask + i));
-    hn::StoreU(v, d, to + column);
-    column += lanes;
-    if (column == columns) {
-      column = 0;
-      to += block_stride;
+HWY_INLINE void pack_block(D d, const float* HWY_RESTRICT x, ptrdiff_t channel, int n_channels, int n_vectors,
+                           Prologue<float> prologue, const float* HWY_RESTRICT mask, float* HWY_RESTRICT to) {
+  const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(d));
+  for (int c = 0; c < n_channels; c++, x += channel, to += kBlockVectors * lanes)
+    for (int v = 0; v < n_vectors; v++) {
+      auto value = hn::LoadU(d, x + v * lanes);
+      if constexpr (kPrologue) {
+        const auto t = hn::MulAdd(value, hn::Set(d, prologue.scale[c]), hn::Set(d, prologue.shift[c]));
+        value = hn::And(elu(d, t), hn::LoadU(d, mask + v * lanes));
+      }
+      hn::Store(value, d, to + v * lanes);
     }
-  }
-  return i;
-}
-
-template <bool kPrologue>
-HWY_INLINE void pack(const ConvJob& job, int c, const float* x, ptrdiff_t n, ptrdiff_t block_stride, float* to) {
-  const float scale = kPrologue ? job.prologue.scale[c] : 1, shift = kPrologue ? job.prologue.shift[c] : 0;
-  const ptrdiff_t i = pack_vectors<kPrologue>(Wide(), x, scale, shift, job.mask, 0, n, block_stride, to);
-  pack_vectors<kPrologue>(Narrow(), x, scale, shift, job.mask, i, n, block_stride, to);
 }
 
 // product[i] (+)= weight[0] x[i] + .. + weight[N-1] (x + (N-1) channel)[i]: for one output channel, where every input
@@ -62,9 +46,9 @@ HWY_INLINE ptrdiff_t add_channels(D d, const float* HWY_RESTRICT x, ptrdiff_t ch
   return i;
 }
 
-// A run of rows, anywhere in the volume: without taps there are no neighbours to mind. For a chunk of input channels,
-// the operands are packed block of columns by block of columns, so that the multiplication reads them from end to end:
-// left where they are, each of 48 channels would be a page of its own.
+// A run of rows, anywhere in the volume: without taps there are no neighbours to mind. Each block of columns is packed,
+// a chunk of input channels at a time, and multiplied while it is in L1: read where they lie, 72 channels would be as
+// many pages; packed by whole runs, every line of operands would be fetched from L2 to be stored to.
 class Conv1x1x1Item {
  public:
   Conv1x1x1Item(const ConvJob& job, int item, float* scratch, ChannelSums* sums)
@@ -114,29 +98,34 @@ class Conv1x1x1Item {
   }
 
   void multiply_chunk(ptrdiff_t at, ptrdiff_t n, int c0) {
+    const Wide d;
+    const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(d)), columns = kBlockVectors * lanes;
     const int n_channels = std::min(plan_.chunk, job_.x.count - c0);
-    const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(Wide())), columns = block_columns();
-    const ptrdiff_t block_stride = columns * n_channels;
-    for (int c = 0; c < n_channels; c++) {
-      const float* x = job_.f.at(job_.x.first + c0 + c) + at;
-      if (job_.prologue.scale)
-        pack<true>(job_, c0 + c, x, n, block_stride, operand_ + c * columns);
-      else
-        pack<false>(job_, c0 + c, x, n, block_stride, operand_ + c * columns);
-    }
-    const ptrdiff_t row = 0;
-    const Multiplication m = {.operand = operand_,
-                              .operand_stride = columns,
-                              .block_stride = block_stride,
-                              .row = &row,
-                              .n_channels = n_channels,
-                              .product = product_,
-                              .product_stride = plan_.product,
-                              .n_vectors = static_cast<int>((n + lanes - 1) / lanes),
-                              .accumulate = c0 > 0};
+    const int n_vectors = static_cast<int>((n + lanes - 1) / lanes);
+    const float* x = job_.f.at(job_.x.first + c0) + at;
+    const ptrdiff_t channel = job_.f.layout.channel;
+    Prologue<float> prologue = job_.prologue;
+    if (prologue.scale) prologue = {prologue.scale + c0, prologue.shift + c0};
     Ahead ahead = next_inputs(at, c0 + n_channels);
-    ahead.spread(n_blocks(*job_.conv, m.n_vectors));
-    multiply<1, 1>(m, *job_.conv, 0, c0, ahead);
+    ahead.spread(n_blocks(*job_.conv, n_vectors));
+
+    for (int v = 0; v < n_vectors; v += kBlockVectors) {
+      const int n_here = std::min(kBlockVectors, n_vectors - v);
+      if (prologue.scale)
+        pack_block<true>(d, x + v * lanes, channel, n_channels, n_here, prologue, job_.mask + v * lanes, operand_);
+      else
+        pack_block<false>(d, x + v * lanes, channel, n_channels, n_here, prologue, nullptr, operand_);
+      const ptrdiff_t row = 0;
+      const Multiplication m = {.operand = operand_,
+                                .operand_stride = columns,
+                                .row = &row,
+                                .n_channels = n_channels,
+                                .product = product_ + v * lanes,
+                                .product_stride = plan_.product,
+                                .n_vectors = n_here,
+                                .accumulate = c0 > 0};
+      multiply<1, 1>(m, *job_.conv, 0, c0, ahead);
+    }
   }
 
   // What is packed next: the chunk from channel c on, or the first one of the next run.

@@ -57,7 +57,6 @@ HWY_INLINE void direct_item(const ConvJob& job, int item, float* scratch, Channe
     for (int c0 = 0; c0 < job.x.count; c0 += plan.chunk) {
       const Multiplication m = {.operand = ring_plane(c0, 0),
                                 .operand_stride = plan.ring,
-                                .block_stride = 0,
                                 .row = row,
                                 .n_channels = std::min(plan.chunk, job.x.count - c0),
                                 .product = product,

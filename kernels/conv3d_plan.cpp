@@ -83,8 +83,8 @@ ConvPlan plan_1x1x1(const Layout& layout, const PackedConv::Impl& conv) {
   plan.rows = static_cast<int>(std::clamp<int64_t>(512 / layout.row, 1, n_rows));  // 2 KiB of each channel
   plan.planes = 8;
   plan.n_bands = divide_up(n_rows, int64_t{plan.rows} * plan.planes);
-  plan.chunk = std::min(conv.ci, 48);
-  plan.operand = round_up(plan.rows * layout.row, 96) + kMargin;  // 96: a multiple of the block of every target
+  plan.chunk = divide_up(conv.ci, divide_up(conv.ci, 60));  // so many pages fit the first TLB (64 entries)
+  plan.operand = 48;                                        // a block of columns; the widest target has 2 vectors of 16
   plan.product = round_up(plan.rows * layout.row, 16) + kMargin;
   lay_out_scratch(plan, conv, 0);
   return plan;

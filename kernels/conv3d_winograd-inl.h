@@ -22,38 +22,20 @@
 HWY_BEFORE_NAMESPACE();
 namespace sr::HWY_NAMESPACE {
 
-// The M new planes of one input channel in one step, from the band's first existing row on.
-template <int M>
-struct NewPlanes {
-  const float* x[M];
-  // The prologue per plane: of a plane behind the last one, scale and shift are 0, and elu(0) = 0 makes it a plane of
-  // zeros (its x points to some plane that exists).
-  float scale[M], shift[M];
-};
-
-// Step 1 for one channel. kept: the planes before the new ones; replaced by the last two. to: M+2 planes.
-template <int M, bool kPrologue, class D>
-HWY_INLINE ptrdiff_t activate_transform_z(D d, const NewPlanes<M>& planes, float* HWY_RESTRICT kept,
-                                          const float* HWY_RESTRICT mask, ptrdiff_t stride, ptrdiff_t i, ptrdiff_t end,
-                                          float* HWY_RESTRICT to) {
+// Step 1 for one channel, the new planes being activated. planes: M+2 of them, the first two still empty; they become
+// the points. kept: the two planes before the new ones; replaced by the last two.
+template <int M, class D>
+HWY_INLINE ptrdiff_t transform_z(D d, float* HWY_RESTRICT planes, float* HWY_RESTRICT kept, ptrdiff_t stride,
+                                 ptrdiff_t i, ptrdiff_t end) {
   using V = hn::Vec<D>;
   const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(d));
   for (; i + lanes <= end; i += lanes) {
     V v[M + 2];
-    v[0] = hn::LoadU(d, kept + i);
-    v[1] = hn::LoadU(d, kept + stride + i);
-    const V voxels = hn::LoadU(d, mask + i);
-    SR_UNROLL for (int k = 0; k < M; k++) {
-      const V x = hn::LoadU(d, planes.x[k] + i), scale = hn::Set(d, planes.scale[k]);
-      if constexpr (kPrologue)
-        v[2 + k] = hn::And(elu(d, hn::MulAdd(x, scale, hn::Set(d, planes.shift[k]))), voxels);
-      else
-        v[2 + k] = hn::Mul(x, scale);
-    }
-    hn::StoreU(v[M], d, kept + i);
-    hn::StoreU(v[M + 1], d, kept + stride + i);
+    SR_UNROLL for (int k = 0; k < 2; k++) v[k] = hn::LoadU(d, kept + k * stride + i);
+    SR_UNROLL for (int k = 2; k < M + 2; k++) v[k] = hn::LoadU(d, planes + k * stride + i);
+    SR_UNROLL for (int k = 0; k < 2; k++) hn::StoreU(v[M + k], d, kept + k * stride + i);
     Winograd<M>::input(d, v);
-    SR_UNROLL for (int k = 0; k < M + 2; k++) hn::StoreU(v[k], d, to + k * stride + i);
+    SR_UNROLL for (int k = 0; k < M + 2; k++) hn::StoreU(v[k], d, planes + k * stride + i);
   }
   return i;
 }
@@ -171,19 +153,20 @@ class WinogradItem {
     }
   }
 
+  // Activation and transforms are loops of their own: in one loop, the latency of four exponentials and a transform in
+  // a row was more than the processor could overlap.
   void transform(int c, int z, float* to) {
-    const Prologue<float>& prologue = job_.prologue;
-    NewPlanes<M> planes;
+    float* planes = band() + above_;
     for (int k = 0; k < M; k++) {
-      const bool exists = z + 1 + k < layout_.size.d;
-      planes.x[k] = job_.f.at(job_.x.first + c, exists ? z + 1 + k : z, top_);
-      planes.scale[k] = !exists ? 0.0f : prologue.scale ? prologue.scale[c] : 1.0f;
-      planes.shift[k] = exists && prologue.scale ? prologue.shift[c] : 0.0f;
+      float* plane = planes + (2 + k) * plan_.band;
+      const int from = z + 1 + k;
+      if (from < layout_.size.d)
+        activate(job_, c, job_.f.at(job_.x.first + c, from, top_), n_band_, plane);
+      else
+        std::fill_n(plane, n_band_, 0.0f);
     }
-    if (prologue.scale)
-      transform_z<true>(planes, kept(c));
-    else
-      transform_z<false>(planes, kept(c));
+    const ptrdiff_t end = transform_z<M>(Wide(), planes, kept(c), plan_.band, 0, n_band_);
+    transform_z<M>(Narrow(), planes, kept(c), plan_.band, end, n_band_);
 
     const ptrdiff_t point_stride = plan_.chunk * plan_.operand;
     for (int pz = 0; pz < M + 2; pz++)
@@ -193,13 +176,6 @@ class WinogradItem {
         const ptrdiff_t i = transform_y<M>(Wide(), rows, layout_.row, 0, layout_.row, points, point_stride);
         transform_y<M>(Narrow(), rows, layout_.row, i, layout_.row, points, point_stride);
       }
-  }
-
-  template <bool kPrologue>
-  void transform_z(const NewPlanes<M>& planes, float* kept) {
-    float* to = band() + above_;
-    const ptrdiff_t i = activate_transform_z<M, kPrologue>(Wide(), planes, kept, job_.mask, plan_.band, 0, n_band_, to);
-    activate_transform_z<M, kPrologue>(Narrow(), planes, kept, job_.mask, plan_.band, i, n_band_, to);
   }
 
   // What transform() reads next: the chunk from channel c on, or the first one of the next step.
@@ -225,7 +201,6 @@ class WinogradItem {
     for (int point = 0; point < job_.conv->n_points; point++) {
       const Multiplication m = {.operand = operand(point, 0),
                                 .operand_stride = plan_.operand,
-                                .block_stride = 0,
                                 .row = &row,
                                 .n_channels = n_channels,
                                 .product = product(point),

@@ -60,7 +60,6 @@ struct Ahead {
 struct Multiplication {
   const float* operand;
   ptrdiff_t operand_stride;  // from channel to channel
-  ptrdiff_t block_stride;    // from one block of columns to the next; 0: they lie side by side
   const ptrdiff_t* row;      // kRows offsets
   int n_channels;
   float* product;
@@ -137,9 +136,8 @@ HWY_INLINE void multiply_rest(D d, const Multiplication& m, const float* operand
 template <int kOutputs, int kVectors, int kRows, int kTaps, class D>
 HWY_INLINE void multiply_panel(D d, const Multiplication& m, const float* weight, const Panel& panel, Ahead& ahead) {
   const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(d));
-  const ptrdiff_t block_stride = m.block_stride > 0 ? m.block_stride : kVectors * lanes;
   const float* operand = m.operand;
-  for (int v = 0; v < m.n_vectors; v += kVectors, operand += block_stride)
+  for (int v = 0; v < m.n_vectors; v += kVectors, operand += kVectors * lanes)
     for (int c = 0; c < panel.width; c += kOutputs) {
       float* product = m.product + (panel.first + c) * m.product_stride + v * lanes;
       if (v + kVectors <= m.n_vectors)
