@@ -22,11 +22,11 @@ HWY_BEFORE_NAMESPACE();
 namespace sr::HWY_NAMESPACE {
 
 // sums: of this item alone, zeros at the start; one per output channel.
-void run_item(const ConvJob& job, int item, float* scratch, ChannelSums* sums) {
+void run_item(const ConvJob& job, int item, ThreadScratch& scratch, ChannelSums* sums) {
   if (job.conv->size == 1)
-    Conv1x1x1Item(job, item, scratch, sums).run();
+    Conv1x1x1Item(job, item, scratch.data(), sums).run();
   else if (job.conv->algorithm == ConvAlgorithm::direct)
-    direct_item(job, item, scratch, sums);
+    direct_item(job, item, scratch.data(), sums);
   else if (job.conv->algorithm == ConvAlgorithm::winograd2)
     WinogradItem<2>(job, item, scratch, sums).run();
   else
@@ -70,14 +70,15 @@ void conv3d_forward_cpu(Features<float> f, Channels x, Prologue<float> prologue,
   ConvScratch::Impl& s = scratch.impl();
   s.mask = voxel_mask(f.layout, plan);
   s.partial.assign(static_cast<size_t>(plan.n_items()) * y.count, {});
-  for (HugeBuffer& buffer : s.of_thread)
-    if (buffer.size() < static_cast<size_t>(plan.total)) buffer = HugeBuffer(static_cast<size_t>(plan.total));
+  for (ThreadScratch& thread : s.of_thread)
+    if (thread.buffer.size() < static_cast<size_t>(plan.total))
+      thread.buffer = HugeBuffer(static_cast<size_t>(plan.total));
 
-  const ConvJob job = {f, x, y, prologue, &conv.impl(), plan, s.mask.data()};
+  const ConvJob job = {++s.n_jobs, f, x, y, prologue, &conv.impl(), plan, s.mask.data()};
   const auto run = HWY_DYNAMIC_DISPATCH(run_item);
 #pragma omp parallel for num_threads(s.n_threads) schedule(dynamic, 1)
   for (int item = 0; item < plan.n_items(); item++)
-    run(job, item, s.of_thread[static_cast<size_t>(omp_get_thread_num())].data(),
+    run(job, item, s.of_thread[static_cast<size_t>(omp_get_thread_num())],
         s.partial.data() + ptrdiff_t{item} * y.count);
 
   if (!sums) return;

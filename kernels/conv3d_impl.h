@@ -54,8 +54,16 @@ struct ConvPlan {
 
 ConvPlan plan_conv3d(const Layout& layout, const PackedConv::Impl& conv);
 
+// The scratch of one thread.
+struct ThreadScratch {
+  HugeBuffer buffer;
+  int64_t prepared_for = 0;  // the job whose margins are zeroed
+  float* data() { return buffer.data(); }
+};
+
 // One call of conv3d_forward_cpu.
 struct ConvJob {
+  int64_t id;  // counts the calls with one ConvScratch, from 1 on
   Features<float> f;
   Channels x, y;
   Prologue<float> prologue;
@@ -66,7 +74,8 @@ struct ConvJob {
 
 struct ConvScratch::Impl {
   int n_threads;
-  std::vector<HugeBuffer> of_thread;
+  std::vector<ThreadScratch> of_thread;
+  int64_t n_jobs = 0;
   std::vector<ChannelSums> partial;  // [item][co]
   std::vector<float> mask;
 };

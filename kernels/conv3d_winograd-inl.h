@@ -92,8 +92,10 @@ HWY_INLINE ptrdiff_t transform_back(D d, const float* HWY_RESTRICT product, ptrd
 template <int M>
 class WinogradItem {
  public:
-  WinogradItem(const ConvJob& job, int item, float* scratch, ChannelSums* sums)
-      : job_(job), plan_(job.plan), layout_(job.f.layout), scratch_(scratch), sums_(sums) {
+  WinogradItem(const ConvJob& job, int item, ThreadScratch& scratch, ChannelSums* sums)
+      : job_(job), plan_(job.plan), layout_(job.f.layout), scratch_(scratch.data()), sums_(sums) {
+    if (scratch.prepared_for != job.id) clear_margins();
+    scratch.prepared_for = job.id;
     const auto [d, h, w] = layout_.size;
     y0_ = item % plan_.n_bands * plan_.rows;
     z0_ = item / plan_.n_bands * plan_.planes;
@@ -106,7 +108,7 @@ class WinogradItem {
   }
 
   void run() {
-    clear();
+    std::fill_n(band(), (M + 2) * plan_.band, 0.0f);  // for rows above and below the volume, where nothing is written
     for (int c = 0; c < job_.x.count; c++) start_ring(c);
     for (int z = z0_; z < z1_; z += M) {
       for (int c0 = 0; c0 < job_.x.count; c0 += plan_.chunk) {
@@ -129,15 +131,13 @@ class WinogradItem {
     return scratch_ + plan_.product_at + ptrdiff_t{point} * job_.conv->co_padded * plan_.product;
   }
 
-  // Zeros where nothing is written: rows above and below the volume, and the lanes around each row of operands.
-  void clear() {
-    std::fill_n(band(), (M + 2) * plan_.band, 0.0f);
+  // Zeros for x = -1, in front of each row of operands. Items do not write there, so once per thread and job will do.
+  void clear_margins() {
     std::fill_n(scratch_ + plan_.operand_at, kMargin, 0.0f);
     for (int point = 0; point < job_.conv->n_points; point++)
       for (int c = 0; c < plan_.chunk; c++) {
         float* row = operand(point, c);
         std::fill(row - kMargin, row, 0.0f);
-        std::fill(row + tile_rows_ * layout_.row, row + plan_.operand - kMargin, 0.0f);
       }
   }
 
