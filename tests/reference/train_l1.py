@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 """Trains an mDCSRN with L1 loss in PyTorch: how the first shipped weights were made (weights/README.md).
 
-    train_l1.py --data DIR --out RUN --steps 3000 [--resume] [--frozen-norm]
+    train_l1.py --data DIR --out RUN --steps 3000 [--resume | --start b4u4.bin] [--frozen-norm]
 
 DIR holds high-resolution NIfTI scans. Each is degraded once (docs/spec.md section 6), in three axis orders so that
 every anatomical plane is cut once. The learning rate warms up, stays, and decays linearly over the last part; a run can
 be stopped (SIGTERM, Ctrl-C) and resumed, and --steps may be changed then. --frozen-norm trains with the running
-batch-norm statistics held, which is exactly what `--batch-norm running` does at inference.
+batch-norm statistics held, which is exactly what `--batch-norm running` does at inference. --start begins with the
+weights of a weights file, without its training's moments. --average keeps an exponential moving average of the
+weights, which is what is validated and exported: with a batch of two, the last step's weights are noisy.
 RUN gets last.pt (everything needed to resume), model.pt (the state_dict, for `srengine import`) and log.jsonl.
 """
 import argparse
+import copy
 import json
 import os
 import signal
@@ -73,6 +76,21 @@ def draw(volumes, weights, batch, size, rng):
     return to(xs).contiguous(memory_format=torch.channels_last_3d), to(ys)
 
 
+def read_weights_file(path):
+    """The tensors of a weights file (docs/weights-format.md): safetensors, F32 or F16."""
+    raw = path.read_bytes()
+    n = int.from_bytes(raw[:8], "little")
+    header, data = json.loads(raw[8 : 8 + n]), raw[8 + n :]
+    tensors = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            begin, end = entry["data_offsets"]
+            kind = {"F32": "<f4", "F16": "<f2"}[entry["dtype"]]
+            values = np.frombuffer(data[begin:end], kind).astype(np.float32).reshape(entry["shape"])
+            tensors[name] = torch.from_numpy(values)
+    return tensors
+
+
 def center(v, size):
     box = tuple(slice(max(0, (n - size) // 2), max(0, (n - size) // 2) + min(n, size)) for n in v.shape)
     return torch.from_numpy(np.ascontiguousarray(v[box].transpose(2, 1, 0))[None, None])
@@ -104,6 +122,8 @@ def main():
     p.add_argument("--growth", type=int, default=12)
     p.add_argument("--input", choices=["linear", "sinc"], default="sinc")
     p.add_argument("--frozen-norm", action="store_true")
+    p.add_argument("--average", type=float, default=0, help="decay of the weights' moving average, 0.99 say; 0: none")
+    p.add_argument("--start", type=Path, help="weights file to begin with")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--resume", action="store_true")
     args = p.parse_args()
@@ -130,11 +150,17 @@ def main():
     net = MDCSRN(Config(blocks=args.blocks, growth=args.growth, residual=True))
     net = net.to(memory_format=torch.channels_last_3d)  # 1.5x faster steps than the default layout on a CPU
     torch.nn.init.zeros_(net.combine.conv.weight)  # with the residual: training starts at its own input
+    if args.start:
+        missing, unexpected = net.load_state_dict(read_weights_file(args.start), strict=False)
+        wrong = unexpected + [m for m in missing if not m.endswith("num_batches_tracked")]
+        assert not wrong, f"{args.start} and this network differ: {wrong}"
+    average = copy.deepcopy(net) if args.average else net
     optimiser = torch.optim.Adam(net.parameters(), lr=args.lr)
     step = 0
     if args.resume and (args.out / "last.pt").exists():
         s = torch.load(args.out / "last.pt")
         net.load_state_dict(s["net"])
+        average.load_state_dict(s["average"])
         optimiser.load_state_dict(s["optimiser"])
         step = s["step"]
         rng.bit_generator.state = s["rng"]
@@ -145,11 +171,11 @@ def main():
     log = open(args.out / "log.jsonl", "a")
 
     def save():
-        state = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "step": step,
-                 "rng": rng.bit_generator.state}
+        state = {"net": net.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict(),
+                 "step": step, "rng": rng.bit_generator.state}
         torch.save(state, args.out / "last.tmp")
         os.replace(args.out / "last.tmp", args.out / "last.pt")
-        torch.save(net.state_dict(), args.out / "model.tmp")
+        torch.save(average.state_dict(), args.out / "model.tmp")
         os.replace(args.out / "model.tmp", args.out / "model.pt")
 
     def validate():
@@ -157,12 +183,12 @@ def main():
             return {}
         x, y = (center(v, 96) for v in validation[0])
         with torch.no_grad():
-            net.eval()
-            r = {"psnr_input": psnr(x, y, float(y.max())), "psnr_running": psnr(net(x), y, float(y.max()))}
-            net.train()
-            saved = {k: v.clone() for k, v in net.state_dict().items()}
-            r["psnr_patch"] = psnr(net(x), y, float(y.max()))
-            net.load_state_dict(saved)  # a forward pass in train mode moved the running statistics
+            average.eval()
+            r = {"psnr_input": psnr(x, y, float(y.max())), "psnr_running": psnr(average(x), y, float(y.max()))}
+            average.train()
+            saved = {k: v.clone() for k, v in average.state_dict().items()}
+            r["psnr_patch"] = psnr(average(x), y, float(y.max()))
+            average.load_state_dict(saved)  # a forward pass in train mode moved the running statistics
         return r
 
     losses, t0 = [], time.time()
@@ -177,6 +203,12 @@ def main():
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
         step += 1
+        if args.average:
+            with torch.no_grad():
+                decay = min(args.average, step / (step + 10))  # short at first
+                for a, w in zip(average.state_dict().values(), net.state_dict().values()):
+                    if a.is_floating_point():
+                        a.mul_(decay).add_(w, alpha=1 - decay)
         losses.append((float(loss), float((x - y).abs().mean())))
         if step % 50 == 0 or step == args.steps:
             l = np.mean(losses, 0)
