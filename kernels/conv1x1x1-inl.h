@@ -15,18 +15,16 @@ HWY_BEFORE_NAMESPACE();
 namespace sr::HWY_NAMESPACE {
 
 // to[c][v] = x[c][v], activated, for n_channels channels and the n_vectors vectors of a block of columns. Whole
-// vectors: what lies behind the end of the run is computed and never written.
+// vectors: what lies in padding lanes and behind the end of the run is computed and never written.
 template <bool kPrologue, class D>
 HWY_INLINE void pack_block(D d, const float* HWY_RESTRICT x, ptrdiff_t channel, int n_channels, int n_vectors,
-                           Prologue<float> prologue, const float* HWY_RESTRICT mask, float* HWY_RESTRICT to) {
+                           Prologue<float> prologue, float* HWY_RESTRICT to) {
   const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(d));
   for (int c = 0; c < n_channels; c++, x += channel, to += kBlockVectors * lanes)
     for (int v = 0; v < n_vectors; v++) {
       auto value = hn::LoadU(d, x + v * lanes);
-      if constexpr (kPrologue) {
-        const auto t = hn::MulAdd(value, hn::Set(d, prologue.scale[c]), hn::Set(d, prologue.shift[c]));
-        value = hn::And(elu(d, t), hn::LoadU(d, mask + v * lanes));
-      }
+      if constexpr (kPrologue)
+        value = elu(d, hn::MulAdd(value, hn::Set(d, prologue.scale[c]), hn::Set(d, prologue.shift[c])));
       hn::Store(value, d, to + v * lanes);
     }
 }
@@ -112,9 +110,9 @@ class Conv1x1x1Item {
     for (int v = 0; v < n_vectors; v += kBlockVectors) {
       const int n_here = std::min(kBlockVectors, n_vectors - v);
       if (prologue.scale)
-        pack_block<true>(d, x + v * lanes, channel, n_channels, n_here, prologue, job_.mask + v * lanes, operand_);
+        pack_block<true>(d, x + v * lanes, channel, n_channels, n_here, prologue, operand_);
       else
-        pack_block<false>(d, x + v * lanes, channel, n_channels, n_here, prologue, nullptr, operand_);
+        pack_block<false>(d, x + v * lanes, channel, n_channels, n_here, prologue, operand_);
       const ptrdiff_t row = 0;
       const Multiplication m = {.operand = operand_,
                                 .operand_stride = columns,

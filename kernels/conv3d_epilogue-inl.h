@@ -36,29 +36,29 @@ struct LaneSums {
   }
 };
 
-// to[i] = elu(scale * x[i] + shift) on voxels, 0 on padding lanes, for i in [begin, end). Returns where it stopped.
+// to[i] = elu(scale * x[i] + shift) for i in [i, end). Returns where it stopped.
 template <class D>
-HWY_INLINE ptrdiff_t activate_vectors(D d, const float* HWY_RESTRICT x, float scale, float shift,
-                                      const float* HWY_RESTRICT mask, ptrdiff_t i, ptrdiff_t end,
-                                      float* HWY_RESTRICT to) {
+HWY_INLINE ptrdiff_t activate_vectors(D d, const float* HWY_RESTRICT x, float scale, float shift, ptrdiff_t i,
+                                      ptrdiff_t end, float* HWY_RESTRICT to) {
   const auto a = hn::Set(d, scale), b = hn::Set(d, shift);
   const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(d));
-  for (; i + lanes <= end; i += lanes) {
-    const auto t = hn::MulAdd(hn::LoadU(d, x + i), a, b);
-    hn::StoreU(hn::And(elu(d, t), hn::LoadU(d, mask + i)), d, to + i);
-  }
+  for (; i + lanes <= end; i += lanes) hn::StoreU(elu(d, hn::MulAdd(hn::LoadU(d, x + i), a, b)), d, to + i);
   return i;
 }
 
-// A run of whole rows of input channel c of the job, activated (or copied, without a prologue). x points into it.
+// A run of whole rows of input channel c of the job, activated (or copied, without a prologue), with zeros in the
+// padding lanes: padding is zero after the activation. x points into it.
 HWY_INLINE void activate(const ConvJob& job, int c, const float* x, ptrdiff_t n, float* to) {
   if (!job.prologue.scale) {
     std::copy_n(x, n, to);
     return;
   }
   const float scale = job.prologue.scale[c], shift = job.prologue.shift[c];
-  const ptrdiff_t i = activate_vectors(Wide(), x, scale, shift, job.mask, 0, n, to);
-  activate_vectors(Narrow(), x, scale, shift, job.mask, i, n, to);
+  const ptrdiff_t i = activate_vectors(Wide(), x, scale, shift, 0, n, to);
+  activate_vectors(Narrow(), x, scale, shift, i, n, to);
+  const Layout& layout = job.f.layout;
+  for (ptrdiff_t row = 0; row < n; row += layout.row)
+    for (ptrdiff_t k = layout.size.w; k < layout.row; k++) to[row + k] = 0;
 }
 
 template <class D>

@@ -14,14 +14,13 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // elu(t) = t for t >= 0, exp(t) - 1 for t < 0; absolute error below 3e-7, relative error below 5e-7 towards zero.
 //
-// With p = min(t, 0) = n ln 2 + r, |r| <= ln 2 / 2 and s = 2^n:  exp(p) - 1 = s (e^r - 1) + (s - 1),  which is exactly
-// 0 at p = 0, so that the two branches add up without a comparison: elu(t) = max(t, 0) + (exp(min(t, 0)) - 1).
+// With t = n ln 2 + r, |r| <= ln 2 / 2 and s = 2^n:  exp(t) - 1 = s (e^r - 1) + (s - 1),  which loses nothing towards
+// zero. For t >= 0 that is computed as well, overflows or not, and dropped.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V elu(D d, V t) {
   const hn::RebindToSigned<D> di;
-  const V zero = hn::Zero(d);
   // exp(-87) - 1 rounds to -1, and 2^n stays a normal number.
-  const V p = hn::Max(hn::Min(t, zero), hn::Set(d, -87.0f));
+  const V p = hn::Max(t, hn::Set(d, -87.0f));
 
   // Adding 1.5 * 2^23 rounds to an integer, which then lies in the low bits: n + 127, the exponent of 2^n.
   const V magic = hn::Set(d, 12582912.0f + 127.0f);
@@ -39,7 +38,7 @@ HWY_INLINE V elu(D d, V t) {
   const V e_r = hn::MulAdd(r2, hn::MulAdd(r2, c45, c23), r);
 
   const V e = hn::MulAdd(s, e_r, hn::Sub(s, hn::Set(d, 1.0f)));
-  return hn::Add(hn::Max(t, zero), e);
+  return hn::IfNegativeThenElse(t, e, t);
 }
 
 }  // namespace sr::HWY_NAMESPACE
