@@ -53,7 +53,29 @@ def load(path, interpolation, cache):
     return pairs
 
 
-def draw(volumes, weights, batch, size, rng):
+def add_noise(x, y, sd, rng):
+    """White noise for the target and, for the input, what the centre of its k-space (j and i cut by two) holds of it: as
+    if a noisier scan had been degraded. Without it a network trained on smooth scans takes the noise of others out of
+    the frequencies that were measured, which no reference with that noise in it can reward."""
+    noise = rng.normal(0, sd, y.shape).astype(np.float32)
+    kspace = np.fft.fft2(noise)
+    j, i = (np.abs(np.fft.fftfreq(n)) < 0.25 for n in y.shape[1:])
+    kspace *= j[:, None] & i[None, :]
+    return x + np.fft.ifft2(kspace).real.astype(np.float32), y + noise
+
+
+def soften(x, y, sd):
+    """Both under one Gaussian (sd in voxels): scans differ in how sharp they are, and what may be added to a soft one
+    shows in the decay of the frequencies that were measured."""
+    transfer = np.ones(())
+    for axis, n in enumerate(y.shape):
+        f = np.fft.fftfreq(n)
+        along = np.exp(-2 * (np.pi * sd * f) ** 2)
+        transfer = transfer * along.reshape([-1 if a == axis else 1 for a in range(3)])
+    return tuple(np.fft.ifftn(np.fft.fftn(v) * transfer).real.astype(np.float32) for v in (x, y))
+
+
+def draw(volumes, weights, batch, size, noise, blur, rng):
     xs, ys = [], []
     while len(xs) < batch:
         pairs = volumes[rng.choice(len(volumes), p=weights)]
@@ -70,6 +92,10 @@ def draw(volumes, weights, batch, size, rng):
                 px, py = np.flip(px, axis), np.flip(py, axis)
         if rng.random() < 0.5:
             px, py = px.swapaxes(1, 2), py.swapaxes(1, 2)
+        if blur and rng.random() < 0.5:
+            px, py = soften(px, py, blur * rng.random())
+        if noise:
+            px, py = add_noise(px, py, noise * rng.random(), rng)
         xs.append(px)
         ys.append(py)
     to = lambda v: torch.from_numpy(np.ascontiguousarray(np.stack(v))[:, None])
@@ -120,6 +146,9 @@ def main():
     p.add_argument("--decay", type=float, default=0.4, help="fraction of the steps over which the rate falls")
     p.add_argument("--blocks", type=int, default=4)
     p.add_argument("--growth", type=int, default=12)
+    p.add_argument("--noise", type=float, default=0, help="largest sd of added noise, in foreground means; 0.08 say")
+    p.add_argument("--blur", type=float, default=0, help="half of the patches are softened, sd up to this, in voxels")
+    p.add_argument("--validate-every", type=int, default=200)
     p.add_argument("--input", choices=["linear", "sinc"], default="sinc")
     p.add_argument("--frozen-norm", action="store_true")
     p.add_argument("--average", type=float, default=0, help="decay of the weights' moving average, 0.99 say; 0: none")
@@ -194,7 +223,7 @@ def main():
     losses, t0 = [], time.time()
     while step < args.steps and not stop:
         net.train(not args.frozen_norm)
-        x, y = draw(volumes, weights, args.batch, args.patch, rng)
+        x, y = draw(volumes, weights, args.batch, args.patch, args.noise, args.blur, rng)
         for g in optimiser.param_groups:
             g["lr"] = learning_rate(step, args)
         loss = (net(x) - y).abs().mean()
@@ -214,7 +243,7 @@ def main():
             l = np.mean(losses, 0)
             record = {"step": step, "l1": l[0], "l1_input": l[1], "gain": 1 - l[0] / l[1],
                       "lr": learning_rate(step, args), "s_per_step": (time.time() - t0) / len(losses)}
-            if step % 200 == 0 or step == args.steps:
+            if step % args.validate_every == 0 or step == args.steps:
                 record.update(validate())
             print(json.dumps(record), file=log, flush=True)
             losses, t0 = [], time.time()
