@@ -19,20 +19,26 @@ struct Lines {
   ptrdiff_t line, sample;
 };
 
-void store(Complex& to, ComplexDouble value) {
+// What becomes of the complex image at the end: a scanner shows magnitudes; sums and differences of images need the
+// signed one, which is real as long as every frequency kept has its partner.
+enum class Part { magnitude, real };
+
+void store(Complex& to, ComplexDouble value, Part) {
   to = Complex(value);
 }
-void store(float& to, ComplexDouble value) {
-  to = static_cast<float>(std::sqrt(std::norm(value)));
+void store(float& to, ComplexDouble value, Part part) {
+  to = static_cast<float>(part == Part::magnitude ? std::sqrt(std::norm(value)) : value.real());
 }
 
-// Brings lines of n_in samples to n_out samples by cutting their spectrum or by putting zeros around it.
+// Brings lines of n_in samples to n_out samples, with their n_kept lowest frequencies and zeros for the others.
 // Holds scratch memory: one object per thread.
 class LineResampler {
  public:
-  LineResampler(int n_in, int n_out)
+  LineResampler(int n_in, int n_out, int n_kept, Part part)
       : n_in_(n_in),
         n_out_(n_out),
+        n_kept_(n_kept),
+        part_(part),
         to_kspace_(n_in, Direction::forward),
         to_image_(n_out, Direction::inverse),
         block_(static_cast<size_t>(n_lines * std::max(n_in, n_out))),
@@ -47,10 +53,10 @@ class LineResampler {
       Out* target = out + first * to.line;
       for (int s = 0; s < n_in_; ++s)
         for (int l = 0; l < n; ++l) line(l)[s] = ComplexDouble(source[s * from.sample + l * from.line]);
-      if (n_in_ != n_out_)
+      if (n_kept_ < std::max(n_in_, n_out_))
         for (int l = 0; l < n; ++l) resample(line(l));
       for (int s = 0; s < n_out_; ++s)
-        for (int l = 0; l < n; ++l) store(target[s * to.sample + l * to.line], line(l)[s]);
+        for (int l = 0; l < n; ++l) store(target[s * to.sample + l * to.line], line(l)[s], part_);
     }
   }
 
@@ -64,7 +70,7 @@ class LineResampler {
     to_kspace_.transform(samples, spectrum_.data());
     // Frequency q is sample q of the unshifted spectrum, or q + n where q is negative. The low half lies in front of
     // both spectra and the high half at their ends.
-    const int n = std::min(n_in_, n_out_);
+    const int n = n_kept_;
     const double scale = 1.0 / n_in_;  // 1 / n_out of the inverse DFT, times n_out / n_in
     std::fill(kept_.begin(), kept_.end(), 0);
     for (int q = 0; q < n - n / 2; ++q) kept_[at(q)] = spectrum_[at(q)] * scale;
@@ -74,17 +80,18 @@ class LineResampler {
 
   static size_t at(int i) { return static_cast<size_t>(i); }
 
-  int n_in_, n_out_;
+  int n_in_, n_out_, n_kept_;
+  Part part_;
   Dft to_kspace_, to_image_;
   std::vector<ComplexDouble> block_, spectrum_, kept_;
 };
 
 // Rows and columns of every slice: (d, h, w) in, (d, to.h, to.w) out.
 template <class In, class Out>
-void resample_slices(const In* in, Size3 from, Out* out, Size3 to) {
+void resample_slices(const In* in, Size3 from, Out* out, Size3 to, Size3 kept, Part part) {
 #pragma omp parallel
   {
-    LineResampler rows(from.w, to.w), columns(from.h, to.h);
+    LineResampler rows(from.w, to.w, kept.w, part), columns(from.h, to.h, kept.h, part);
     std::vector<Complex> plane(static_cast<size_t>(from.h) * static_cast<size_t>(to.w));
 #pragma omp for schedule(static)
     for (int z = 0; z < from.d; ++z) {
@@ -96,11 +103,11 @@ void resample_slices(const In* in, Size3 from, Out* out, Size3 to) {
 
 // Across slices: (d, h, w) in, (to_d, h, w) out.
 template <class In, class Out>
-void resample_depth(const In* in, Size3 from, Out* out, int to_d) {
+void resample_depth(const In* in, Size3 from, Out* out, int to_d, int kept_d, Part part) {
   const ptrdiff_t plane = ptrdiff_t{from.h} * from.w;
 #pragma omp parallel
   {
-    LineResampler across(from.d, to_d);
+    LineResampler across(from.d, to_d, kept_d, part);
 #pragma omp for schedule(static)
     for (int y = 0; y < from.h; ++y) {
       const ptrdiff_t row = ptrdiff_t{y} * from.w;
@@ -109,27 +116,40 @@ void resample_depth(const In* in, Size3 from, Out* out, int to_d) {
   }
 }
 
-Volume resample_kspace(const Volume& in, Size3 to) {
+// kept: frequencies of each axis, at most the smaller of both grids' samples; axes that keep all of an unchanged grid
+// are not transformed.
+Volume resample_kspace(const Volume& in, Size3 to, Size3 kept, Part part) {
   const Size3 from = in.size;
   Volume out(to);
-  const bool in_plane = from.h != to.h || from.w != to.w;
-  if (from.d == to.d) {
+  const bool in_plane = kept.h < std::max(from.h, to.h) || kept.w < std::max(from.w, to.w);
+  const bool across = kept.d < std::max(from.d, to.d);
+  if (!across) {
     if (in_plane)
-      resample_slices(in.data.data(), from, out.data.data(), to);
+      resample_slices(in.data.data(), from, out.data.data(), to, kept, part);
     else
-      std::transform(in.data.begin(), in.data.end(), out.data.begin(), [](float v) { return std::abs(v); });
+      std::transform(in.data.begin(), in.data.end(), out.data.begin(),
+                     [part](float v) { return part == Part::magnitude ? std::abs(v) : v; });
   } else if (!in_plane) {
-    resample_depth(in.data.data(), from, out.data.data(), to.d);
+    resample_depth(in.data.data(), from, out.data.data(), to.d, kept.d, part);
   } else if (to.d < from.d) {  // slices first when cutting and last when filling: the complex volume stays small
     std::vector<Complex> work(static_cast<size_t>(from.d) * static_cast<size_t>(to.h) * static_cast<size_t>(to.w));
-    resample_slices(in.data.data(), from, work.data(), to);
-    resample_depth(work.data(), {from.d, to.h, to.w}, out.data.data(), to.d);
+    resample_slices(in.data.data(), from, work.data(), to, kept, part);
+    resample_depth(work.data(), {from.d, to.h, to.w}, out.data.data(), to.d, kept.d, part);
   } else {
     std::vector<Complex> work(static_cast<size_t>(to.d) * static_cast<size_t>(from.h) * static_cast<size_t>(from.w));
-    resample_depth(in.data.data(), from, work.data(), to.d);
-    resample_slices(work.data(), {to.d, from.h, from.w}, out.data.data(), to);
+    resample_depth(in.data.data(), from, work.data(), to.d, kept.d, part);
+    resample_slices(work.data(), {to.d, from.h, from.w}, out.data.data(), to, kept, part);
   }
   return out;
+}
+
+// The frequencies of M measured samples that have their partner: all of an odd M, all but -M/2 of an even one. An axis
+// that was not cut (M = N) keeps everything.
+int paired(int m, int n) {
+  return m == n || m % 2 == 1 ? m : m - 1;
+}
+Size3 paired(Size3 low, Size3 high) {
+  return {paired(low.d, high.d), paired(low.h, high.h), paired(low.w, high.w)};
 }
 
 int low_samples(int n, double factor, char axis) {
@@ -153,6 +173,13 @@ int high_samples(int m, double factor, char axis) {
   return static_cast<int>(std::floor(m * factor + 0.5));
 }
 
+void require_no_smaller(Size3 high, Size3 from) {
+  if (high.d < from.d || high.h < from.h || high.w < from.w)
+    throw Error(Status::bad_usage, fmt::format("a grid of {}x{}x{} cannot be filled from one of {}x{}x{}, which is "
+                                               "larger on some axis",
+                                               high.w, high.h, high.d, from.w, from.h, from.d));
+}
+
 }  // namespace
 
 Size3 low_grid(Size3 high, const Factors& factors) {
@@ -166,16 +193,19 @@ Size3 high_grid(Size3 low, const Factors& factors) {
 }
 
 Volume truncate_kspace(const Volume& high, const Factors& factors) {
-  return resample_kspace(high, low_grid(high.size, factors));
+  const Size3 low = low_grid(high.size, factors);
+  return resample_kspace(high, low, low, Part::magnitude);
 }
 
 Volume zero_fill(const Volume& low, Size3 high) {
-  const Size3 from = low.size;
-  if (high.d < from.d || high.h < from.h || high.w < from.w)
-    throw Error(Status::bad_usage, fmt::format("a grid of {}x{}x{} cannot be filled from one of {}x{}x{}, which is "
-                                               "larger on some axis",
-                                               high.w, high.h, high.d, from.w, from.h, from.d));
-  return resample_kspace(low, high);
+  require_no_smaller(high, low.size);
+  return resample_kspace(low, high, low.size, Part::magnitude);
+}
+
+Volume measured_part(const Volume& image, Size3 high, Size3 low) {
+  require_no_smaller(high, image.size);
+  require_no_smaller(high, low);
+  return resample_kspace(image, high, paired(low, high), Part::real);
 }
 
 }  // namespace sr

@@ -30,4 +30,10 @@ Volume truncate_kspace(const Volume& high, const Factors& factors);
 // Throws Error{bad_usage} where `high` is smaller than low's grid on some axis.
 Volume zero_fill(const Volume& low, Size3 high);
 
+// What the measured centre of k-space says about an image, on the grid `high`: its frequencies |q| < M / 2 alone, on
+// every axis where the grid `low` that was measured has M < N samples; an axis with M = N keeps all of them. The image
+// is on either grid. A projection, linear, real in and real out: -M/2 of an even M has no partner and is left out. The
+// values may be negative. Throws Error{bad_usage} where a grid is larger than `high` on some axis.
+Volume measured_part(const Volume& image, Size3 high, Size3 low);
+
 }  // namespace sr

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/slices.h"
 #include "engine/status.h"
 
 namespace sr {
@@ -27,44 +28,21 @@ std::array<double, window> gaussian_window() {
   return g;
 }
 
-struct Slice {
-  int rows, columns;
-  std::vector<double> pixels;
-  double* row(int r) { return pixels.data() + static_cast<ptrdiff_t>(r) * columns; }
-};
-
-int n_slices(Size3 size, int axis) {
-  return axis == 0 ? size.w : axis == 1 ? size.h : size.d;
-}
-
-Slice empty_slice(Size3 size, int axis) {
-  const int rows = axis == 2 ? size.h : size.d;
-  const int columns = axis == 0 ? size.h : size.w;
-  return {rows, columns, std::vector<double>(static_cast<size_t>(rows) * static_cast<size_t>(columns))};
-}
-
-void copy_slice(const Volume& volume, int axis, int n, Slice& out) {
-  for (int r = 0; r < out.rows; ++r) {
-    double* row = out.row(r);
-    for (int c = 0; c < out.columns; ++c)
-      row[c] = axis == 0 ? volume.at(r, c, n) : axis == 1 ? volume.at(r, n, c) : volume.at(n, r, c);
-  }
-}
-
 // Windowed means of x, y, x^2, y^2 and xy, of which SSIM is made. Scratch memory for one thread; only windows that lie
 // inside the slice count, so no border rule is needed.
 class Ssim {
  public:
   explicit Ssim(int columns) : columns_(columns), vertical_(static_cast<size_t>(n_maps * columns)) {}
 
-  double mean(Slice& x, Slice& y, double data_range) {
-    if (x.rows < window || x.columns < window) return std::numeric_limits<double>::quiet_NaN();
+  // Over windows whose centre lies in the mask (voxels other than 0), where there is one.
+  double mean(Slice& x, Slice& y, Slice* mask, double data_range) {
     double sum = 0;
+    int64_t n = 0;
     for (int r = 0; r <= x.rows - window; ++r) {
       filter_columns(x, y, r);
-      sum += row_sum(data_range);
+      row_sum(mask ? mask->row(r + radius) + radius : nullptr, data_range, sum, n);
     }
-    return sum / (static_cast<double>(x.rows - window + 1) * (x.columns - window + 1));
+    return n > 0 ? sum / static_cast<double>(n) : std::numeric_limits<double>::quiet_NaN();
   }
 
  private:
@@ -89,18 +67,18 @@ class Ssim {
     }
   }
 
-  double row_sum(double data_range) {
+  void row_sum(const double* mask, double data_range, double& sum, int64_t& n) {
     const double c1 = std::pow(0.01 * data_range, 2), c2 = std::pow(0.03 * data_range, 2);
-    double sum = 0;
     for (int c = 0; c <= columns_ - window; ++c) {
+      if (mask && mask[c] == 0) continue;
       double mean[n_maps] = {};
       for (int m = 0; m < n_maps; ++m)
         for (int i = 0; i < window; ++i) mean[m] += weights_[static_cast<size_t>(i)] * map(m)[c + i];
       const auto [ux, uy, uxx, uyy, uxy] = mean;
       const double vx = uxx - ux * ux, vy = uyy - uy * uy, vxy = uxy - ux * uy;
       sum += (2 * ux * uy + c1) * (2 * vxy + c2) / ((ux * ux + uy * uy + c1) * (vx + vy + c2));
+      n++;
     }
-    return sum;
   }
 
   int columns_;
@@ -112,15 +90,22 @@ bool is_constant(const Slice& slice) {
   return std::all_of(slice.pixels.begin(), slice.pixels.end(), [&](double p) { return p == slice.pixels[0]; });
 }
 
-SliceMetrics compare_slices(Slice& reference, Slice& test, double data_range, Ssim& ssim) {
+bool is_empty(const Slice& mask) {
+  return std::all_of(mask.pixels.begin(), mask.pixels.end(), [](double p) { return p == 0; });
+}
+
+SliceMetrics compare_slices(Slice& reference, Slice& test, Slice* mask, double data_range, Ssim& ssim) {
   double squared_error = 0, squared_reference = 0;
+  int64_t n = 0;
   for (size_t i = 0; i < reference.pixels.size(); ++i) {
+    if (mask && mask->pixels[i] == 0) continue;
     const double error = reference.pixels[i] - test.pixels[i];
     squared_error += error * error;
     squared_reference += reference.pixels[i] * reference.pixels[i];
+    n++;
   }
-  const double mse = squared_error / static_cast<double>(reference.pixels.size());
-  return {0, 10 * std::log10(data_range * data_range / mse), ssim.mean(reference, test, data_range),
+  const double mse = squared_error / static_cast<double>(n);
+  return {0, 10 * std::log10(data_range * data_range / mse), ssim.mean(reference, test, mask, data_range),
           std::sqrt(squared_error / squared_reference)};
 }
 
@@ -131,11 +116,16 @@ void require_finite(const Volume& volume, const char* name) {
 
 }  // namespace
 
-Metrics compare(const Volume& reference, const Volume& test, int axis) {
+Metrics compare(const Volume& reference, const Volume& test, int axis, const Volume* mask) {
   const Size3 size = reference.size;
   if (size != test.size)
     throw Error(Status::bad_input, fmt::format("the reference has {}x{}x{} voxels and the test {}x{}x{}", size.w,
                                                size.h, size.d, test.size.w, test.size.h, test.size.d));
+  if (mask && mask->size != size)
+    throw Error(Status::bad_input, fmt::format("the mask has {}x{}x{} voxels and the reference {}x{}x{}", mask->size.w,
+                                               mask->size.h, mask->size.d, size.w, size.h, size.d));
+  if (mask && std::all_of(mask->data.begin(), mask->data.end(), [](float m) { return m == 0; }))
+    throw Error(Status::bad_input, "the mask is empty: no voxel is to be measured");
   require_finite(reference, "reference");
   require_finite(test, "test");
   const auto [low, high] = std::minmax_element(reference.data.begin(), reference.data.end());
@@ -146,31 +136,38 @@ Metrics compare(const Volume& reference, const Volume& test, int axis) {
   all.data_range = static_cast<double>(*high) - *low;
   const int n = n_slices(size, axis);
   std::vector<SliceMetrics> slices(static_cast<size_t>(n));
-  std::vector<char> constant(static_cast<size_t>(n));
+  std::vector<char> constant(static_cast<size_t>(n)), outside(static_cast<size_t>(n));
 #pragma omp parallel
   {
-    Slice a = empty_slice(size, axis), b = a;
+    Slice a = empty_slice(size, axis), b = a, m = a;
     Ssim ssim(a.columns);
 #pragma omp for schedule(dynamic)
     for (int i = 0; i < n; ++i) {
       const size_t s = static_cast<size_t>(i);
       copy_slice(reference, axis, i, a);
       constant[s] = is_constant(a);
-      if (constant[s]) continue;
+      if (mask) copy_slice(*mask, axis, i, m);
+      outside[s] = mask && is_empty(m);
+      if (constant[s] || outside[s]) continue;
       copy_slice(test, axis, i, b);
-      slices[s] = compare_slices(a, b, all.data_range, ssim);
+      slices[s] = compare_slices(a, b, mask ? &m : nullptr, all.data_range, ssim);
       slices[s].slice = i;
     }
   }
+  int n_ssim = 0;  // slices (or their part in the mask) that hold a window
   // Summed in the order of the slices, so that the number of threads does not show.
   for (size_t s = 0; s < slices.size(); ++s) {
+    if (outside[s]) {
+      ++all.n_outside;
+      continue;
+    }
     if (constant[s]) {
       ++all.n_constant;
       continue;
     }
     all.slices.push_back(slices[s]);
     all.psnr += slices[s].psnr;
-    all.ssim += slices[s].ssim;
+    if (!std::isnan(slices[s].ssim)) all.ssim += slices[s].ssim, ++n_ssim;
     all.nrmse += slices[s].nrmse;
   }
   const double count = static_cast<double>(all.slices.size());
@@ -179,7 +176,7 @@ Metrics compare(const Volume& reference, const Volume& test, int axis) {
                                                "another axis",
                                                axis));
   all.psnr /= count;
-  all.ssim /= count;
+  all.ssim = n_ssim > 0 ? all.ssim / n_ssim : std::numeric_limits<double>::quiet_NaN();
   all.nrmse /= count;
   return all;
 }

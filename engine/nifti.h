@@ -109,5 +109,6 @@ struct ScanName {
   std::string extension;
 };
 ScanName split_scan_name(const std::filesystem::path& path);
+bool is_scan_name(const std::filesystem::path& path);  // whether it would
 
 }  // namespace sr

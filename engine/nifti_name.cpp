@@ -39,6 +39,10 @@ bool has_extension(const std::filesystem::path& path, const std::string& extensi
 
 }  // namespace
 
+bool is_scan_name(const std::filesystem::path& path) {
+  return try_split(path).has_value();
+}
+
 ScanName split_scan_name(const std::filesystem::path& path) {
   if (const std::optional<ScanName> name = try_split(path)) return *name;
   throw Error(Status::bad_usage,

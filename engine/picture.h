@@ -1,7 +1,7 @@
 // Comparison pictures: what a restoration did, at a glance.
 #pragma once
 
-#include <filesystem>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -18,9 +18,7 @@ struct NamedVolume {
 // axial one four times as large (its place is framed), and the absolute difference of the axial slices to the
 // reference, five times as bright. All share the window of the reference (0.5th to 99.8th percentile).
 // `affine` (voxels to mm) turns the slices upright, with the patient's right on the left side as radiologists have it,
-// and gives voxels their proportions. Written beside, then renamed. Throws Error{bad_output}; Error{bad_usage} for an
-// empty list or sizes that differ.
-void write_comparison_png(const std::filesystem::path& path, const std::vector<NamedVolume>& volumes,
-                          const double (&affine)[4][4]);
+// and gives voxels their proportions. Throws Error{bad_usage} for an empty list or sizes that differ.
+std::vector<uint8_t> comparison_png(const std::vector<NamedVolume>& volumes, const double (&affine)[4][4]);
 
 }  // namespace sr

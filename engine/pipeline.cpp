@@ -2,6 +2,10 @@
 
 #include <fmt/core.h>
 
+#include <array>
+#include <cmath>
+
+#include "engine/flips.h"
 #include "engine/intensity.h"
 #include "engine/resample.h"
 
@@ -28,47 +32,96 @@ BatchNorm choose_batch_norm(const RestoreOptions& options, const Mdcsrn& network
   return chosen;
 }
 
+// Of a voxel of the output grid, as the affine has them.
+std::array<double, 3> voxel_edges_mm(const ScanInfo& info, Size3 grid) {
+  const auto& m = info.affine();
+  const std::array<double, 3> change{double(info.size.w) / grid.w, double(info.size.h) / grid.h,
+                                     double(info.size.d) / grid.d};
+  const std::string unit = info.space_unit();
+  const double mm = unit == "um" ? 1e-3 : unit == "m" ? 1e3 : 1;
+  std::array<double, 3> edges;
+  for (size_t axis = 0; axis < 3; axis++)
+    edges[axis] = std::hypot(m[0][axis], m[1][axis], m[2][axis]) * change[axis] * mm;
+  return edges;
+}
+
 }  // namespace
 
 Restorer::Restorer(const Weights& weights, const RestoreOptions& options)
     : options_(options),
       normalization_(weights.normalization),
+      domain_(domain_of(weights.provenance)),
       network_(weights),
       batch_norm_(choose_batch_norm(options, network_)) {
   make_patch_grid({1, 1, 1}, options.backend.patch, options.margin);  // refuses what cannot be
   backend_ = make_backend(network_, options.backend);
 }
 
-RestoreReport Restorer::restore_scan(const std::filesystem::path& input, const std::filesystem::path& output,
-                                     const Progress& progress) {
+RestoreReport Restorer::restore_scan(const ScanRequest& request, const Progress& progress) {
   RestoreReport report;
-  ScanReader reader(input);
+  ScanReader reader(request.input);
   const Size3 size = reader.info().size;
   const Size3 grid = options_.upsample ? high_grid(size, *options_.upsample) : size;
-  ScanWriter::Options out;
-  out.type = options_.type;
-  out.description = fmt::format("srengine {} {}", SRENGINE_VERSION, network_.model.name());
-  out.grid = grid;
-  if (options_.compression_level) out.compression_level = options_.compression_level;
-  ScanWriter writer(output, reader, out);
+  const std::string program = fmt::format("srengine {} {}", SRENGINE_VERSION, network_.model.name());
+  const auto open = [&](const std::filesystem::path& path, OutputType type, const std::string& what) {
+    ScanWriter::Options out;
+    out.type = type;
+    out.description = program + what;
+    out.grid = grid;
+    if (options_.compression_level) out.compression_level = options_.compression_level;
+    return ScanWriter(path, reader, out);
+  };
+  ScanWriter writer = open(request.output, options_.type, "");
+  std::optional<ScanWriter> change, uncertainty;
+  if (!request.change.empty()) change.emplace(open(request.change, OutputType::float32, " change"));
+  if (!request.uncertainty.empty()) uncertainty.emplace(open(request.uncertainty, OutputType::float32, " uncertainty"));
 
-  const int64_t n = reader.info().n_volumes;
-  for (int64_t t = 0; t < n; t++) {
+  std::string unlike;
+  const int n = static_cast<int>(reader.info().n_volumes);
+  for (int t = 0; t < n; t++) {
     int64_t n_nonfinite = 0;
-    Volume volume = timed(report.seconds.read, [&] { return reader.read(t, &n_nonfinite); });
-    if (options_.upsample)
-      volume = timed(report.seconds.upsample, [&] { return upsample(volume, grid, network_.model.input); });
-    const Progress of_scan = [&](int done, int total) {
-      return !progress || progress(static_cast<int>(t) * total + done, static_cast<int>(n) * total);
-    };
-    volume =
-        timed(report.seconds.restore, [&] { return restore(volume, of_scan, &report.intensities.emplace_back()); });
-    timed(report.seconds.write, [&] { writer.write(volume); });
+    const Volume scan = timed(report.seconds.read, [&] { return reader.read(t, &n_nonfinite); });
     report.n_nonfinite += n_nonfinite;
-  }
-  timed(report.seconds.write, [&] { writer.commit(); });
+    Volume upsampled;
+    if (options_.upsample)
+      upsampled = timed(report.seconds.upsample, [&] { return upsample(scan, grid, network_.model.input); });
+    const Volume& input = options_.upsample ? upsampled : scan;
+    std::optional<DataConsistency> consistency;
+    if (request.measured)
+      consistency.emplace(timed(report.seconds.consistency, [&] { return consistency_of(scan, *request.measured); }));
 
-  report.input = input, report.output = output;
+    Intensity& intensity = report.intensities.emplace_back();
+    const MeanAndSd result = mean_and_sd(options_.flips, [&](int which) {
+      const Progress of_scan = [&](int done, int total) {
+        return !progress || progress((t * options_.flips + which) * total + done, n * options_.flips * total);
+      };
+      Volume restored = timed(report.seconds.restore, [&] {
+        if (which == 0) return restore(input, of_scan, &intensity);
+        return flip(restore(flip(input, which), of_scan), which);
+      });
+      if (consistency) timed(report.seconds.consistency, [&] { consistency->apply(restored); });
+      return restored;
+    });
+
+    for (const float v : result.mean.data) report.n_nonfinite_result += !std::isfinite(v);
+    if (domain_ && t == 0) unlike = outside_domain(*domain_, input, voxel_edges_mm(reader.info(), grid), request.input);
+
+    timed(report.seconds.write, [&] {
+      writer.write(result.mean);
+      if (uncertainty) uncertainty->write(result.sd);
+      if (!change) return;
+      Volume difference = result.mean;
+      for (size_t i = 0; i < difference.data.size(); i++) difference.data[i] -= input.data[i];
+      change->write(difference);
+    });
+  }
+  timed(report.seconds.write, [&] {
+    writer.commit();
+    if (change) change->commit();
+    if (uncertainty) uncertainty->commit();
+  });
+
+  report.input = request.input, report.output = request.output;
   report.input_size = size, report.output_size = grid;
   report.n_volumes = n;
   report.n_patches = make_patch_grid(grid, options_.backend.patch, options_.margin).count();
@@ -76,7 +129,24 @@ RestoreReport Restorer::restore_scan(const std::filesystem::path& input, const s
   report.warnings = reader.warnings();
   if (report.n_nonfinite > 0)
     report.warnings.push_back(fmt::format("{} voxels were not finite and counted as 0", report.n_nonfinite));
+  if (report.n_nonfinite_result > 0)
+    report.warnings.push_back(
+        fmt::format("{} voxels of the result are not finite: the scan's values and the weights' "
+                    "normalization do not go together",
+                    report.n_nonfinite_result));
+  if (!unlike.empty()) report.warnings.push_back(unlike);
   return report;
+}
+
+DataConsistency Restorer::consistency_of(const Volume& scan, const Measured& measured) const {
+  if (options_.upsample) {
+    const Size3 grid = high_grid(scan.size, *options_.upsample);
+    return {measured_part(scan, grid, scan.size), scan.size, measured.weight};
+  }
+  const Size3 low = low_grid(scan.size, measured.factors);
+  if (measured.way_back == Interpolation::linear)
+    return {measured_part(undo_linear(scan, low), scan.size, low), low, measured.weight};
+  return {measured_part(scan, scan.size, low), low, measured.weight};
 }
 
 Volume Restorer::restore(const Volume& volume, const Progress& progress, Intensity* intensity) {

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "engine/backend.h"
+#include "engine/consistency.h"
+#include "engine/domain.h"
 #include "engine/kspace.h"
 #include "engine/nifti.h"
 
@@ -20,13 +22,29 @@ struct RestoreOptions {
   Pad pad = Pad::zero;
   std::optional<BatchNorm> batch_norm;  // default: what the weights file says
   std::optional<Factors> upsample;      // the scan is on its native low-resolution grid: bring it to a finer one first
+  int flips = 1;                        // 1, 2, 4 or 8: the mean over so many mirrored runs (engine/flips.h)
   OutputType type = OutputType::float32;
   int compression_level = 0;  // of .gz names, 1 .. 9; 0: the writer's default
 };
 
+// What the scanner measured of a scan, and how much of it is put back (engine/consistency.h).
+struct Measured {
+  Factors factors{1, 1, 1};                      // the cut of k-space, of a scan on the output grid
+  Interpolation way_back = Interpolation::sinc;  // how that scan came to the output grid
+  double weight = 1;
+};
+
+// One scan of a call. Empty names are files that are not wanted.
+struct ScanRequest {
+  std::filesystem::path input, output;
+  std::filesystem::path change;       // result minus interpolated input, in the input's units
+  std::filesystem::path uncertainty;  // standard deviation over the flips, in the input's units
+  std::optional<Measured> measured;   // with `upsample`, the native grid is what was measured; its factors are not used
+};
+
 // Wall-clock seconds of each stage of one scan, all volumes together.
 struct StageTimes {
-  double read = 0, upsample = 0, restore = 0, write = 0;
+  double read = 0, upsample = 0, restore = 0, consistency = 0, write = 0;
 };
 
 // What was done to one scan; the program writes it as the JSON sidecar.
@@ -37,7 +55,8 @@ struct RestoreReport {
   int n_patches = 0;  // of one volume
   BatchNorm batch_norm = BatchNorm::patch;
   std::vector<Intensity> intensities;  // of each volume
-  int64_t n_nonfinite = 0;
+  int64_t n_nonfinite = 0;             // voxels of the scan
+  int64_t n_nonfinite_result = 0;      // voxels that the network made of finite ones
   StageTimes seconds;
   std::vector<std::string> warnings;
 };
@@ -48,11 +67,11 @@ class Restorer {
   // Throws Error{bad_usage} where options and weights do not go together.
   Restorer(const Weights& weights, const RestoreOptions& options);
 
-  // Reads, restores and writes a scan, volume by volume. The output appears whole or not at all.
-  RestoreReport restore_scan(const std::filesystem::path& input, const std::filesystem::path& output,
-                             const Progress& progress);
+  // Reads, restores and writes a scan, volume by volume. Each file appears whole or not at all.
+  RestoreReport restore_scan(const ScanRequest& request, const Progress& progress);
 
-  // One volume on the output grid; `intensity`, where given, receives what was measured.
+  // One volume on the output grid, the network alone: once, without flips. `intensity`, where given, receives what was
+  // measured.
   Volume restore(const Volume& volume, const Progress& progress, Intensity* intensity = nullptr);
 
   const Mdcsrn& network() const { return network_; }
@@ -60,8 +79,11 @@ class Restorer {
   BatchNorm batch_norm() const { return batch_norm_; }
 
  private:
+  DataConsistency consistency_of(const Volume& scan, const Measured& measured) const;
+
   RestoreOptions options_;
   Normalization normalization_;
+  std::optional<Domain> domain_;
   Mdcsrn network_;
   BatchNorm batch_norm_;
   std::unique_ptr<Backend> backend_;

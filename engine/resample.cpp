@@ -77,6 +77,22 @@ Volume upsample(const Volume& low, Size3 high, Interpolation method) {
   return out;
 }
 
+Volume undo_linear(const Volume& image, Size3 low) {
+  const Size3 high = image.size;
+  const int step_d = high.d / low.d, step_h = high.h / low.h, step_w = high.w / low.w;
+  if (low.d * step_d != high.d || low.h * step_h != high.h || low.w * step_w != high.w)
+    throw Error(
+        Status::bad_usage,
+        fmt::format("{}x{}x{} voxels were interpolated linearly from {}x{}x{}, which is no whole factor, so what "
+                    "was measured cannot be told; restore the image on its native grid with --upsample",
+                    high.w, high.h, high.d, low.w, low.h, low.d));
+  Volume out(low);
+  for (int z = 0; z < low.d; ++z)
+    for (int y = 0; y < low.h; ++y)
+      for (int x = 0; x < low.w; ++x) out.at(z, y, x) = image.at(z * step_d, y * step_h, x * step_w);
+  return out;
+}
+
 Volume degrade(const Volume& high, const Factors& factors, Interpolation way_back) {
   return upsample(truncate_kspace(high, factors), high.size, way_back);
 }

@@ -16,6 +16,10 @@ namespace sr {
 // Throws Error{bad_usage} where `high` is smaller than low's grid on some axis.
 Volume upsample(const Volume& low, Size3 high, Interpolation method);
 
+// The native grid back from its linear interpolation: the samples that were kept as they are. Throws Error{bad_usage}
+// where the factor N / M of some axis is no whole number, so that hardly any sample was kept.
+Volume undo_linear(const Volume& image, Size3 low);
+
 // The image as a scan of lower resolution would show it on the same grid: truncate_kspace, then upsample.
 Volume degrade(const Volume& high, const Factors& factors, Interpolation way_back);
 

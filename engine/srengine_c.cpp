@@ -104,7 +104,10 @@ srengine_status srengine_restore(srengine* engine, const float* input, float* ou
 srengine_status srengine_restore_file(srengine* engine, const char* input_path, const char* output_path) {
   return guarded([&] {
     require(engine && input_path && output_path, "srengine_restore_file needs a handle and two paths");
-    engine->restorer.restore_scan(input_path, output_path, engine->progress);
+    sr::ScanRequest request;
+    request.input = input_path;
+    request.output = output_path;
+    engine->restorer.restore_scan(request, engine->progress);
   });
 }
 

@@ -151,7 +151,8 @@ TEST_CASE("degrade, upsample, run and evaluate in a chain") {
   done(folder, {"degrade", "truth.nii.gz", "-o", "low.nii.gz", "--grid", "native"});
   done(folder, {"upsample", "low.nii.gz", "--like", "truth.nii.gz", "-o", "linear.nii.gz"});
   const std::string network = (golden / "network" / "b2u2-k8-residual.bin").string();
-  done(folder, {"run", "-w", network, "--patch", "24", "--upsample", "2x2x1", "low.nii.gz", "-o", "restored.nii.gz"});
+  done(folder, {"run", "-w", network, "--patch", "24", "--upsample", "2x2x1", "--data-consistency", "off", "low.nii.gz",
+                "-o", "restored.nii.gz"});
   // The same network on the image that is already on the output grid: the same result.
   done(folder, {"run", "-w", network, "--patch", "24", "linear.nii.gz", "-o", "restored_too.nii.gz"});
   const ScanInfo truth = ScanReader(folder / "truth.nii.gz").info();
@@ -160,7 +161,8 @@ TEST_CASE("degrade, upsample, run and evaluate in a chain") {
   for (int row = 0; row < 3; row++)
     for (int column = 0; column < 4; column++)
       CHECK(restored.info().affine()[row][column] == Approx(truth.affine()[row][column]).margin(1e-4));
-  CHECK(restored.read(0).data == ScanReader(folder / "restored_too.nii.gz").read(0).data);
+  const bool same = restored.read(0).data == ScanReader(folder / "restored_too.nii.gz").read(0).data;
+  CHECK(same);
 
   const Outcome table = done(folder, {"evaluate", "-r", "truth.nii.gz", "linear.nii.gz", "restored.nii.gz"});
   CHECK(holds(table.out, "linear.nii.gz"));

@@ -15,7 +15,7 @@
 #include "tools/interrupt.h"
 #include "tools/parse.h"
 #include "tools/progress.h"
-#include "tools/run_report.h"
+#include "tools/results.h"
 
 namespace sr {
 namespace {

@@ -1,6 +1,7 @@
 // srengine degrade: a low-resolution image from a high-resolution one (docs/spec.md, section 6).
 #include <fmt/core.h>
 
+#include "engine/noise.h"
 #include "engine/resample.h"
 #include "tools/commands.h"
 #include "tools/degrade_sidecar.h"
@@ -24,10 +25,14 @@ void run(Arguments& a) {
   options.description = fmt::format("srengine {} degrade {}", SRENGINE_VERSION, a.factors);
   const Size3 low = low_grid(reader.info().size, d.factors);
   if (d.grid == Grid::native) options.grid = low;
+  DegradationFile sidecar(a.output, a.scan);
+  uint64_t seed = d.seed;  // each volume of a 4D scan gets noise of its own
   transform_scan(reader, a.output, options, [&](const Volume& high) {
-    return d.grid == Grid::native ? truncate_kspace(high, d.factors) : degrade(high, d.factors, d.way_back);
+    Volume image = truncate_kspace(high, d.factors);
+    if (d.noise > 0) add_rician_noise(image, d.noise, seed++);
+    return d.grid == Grid::native ? image : upsample(image, high.size, d.way_back);
   });
-  write_degradation(a.output, a.scan, d);
+  sidecar.write(d);
   fmt::print("{}\n", a.output.string());
 }
 
@@ -48,6 +53,10 @@ void add_degrade(CLI::App& app) {
       ->transform(CLI::CheckedTransformer(
           std::map<std::string, Interpolation>{{"linear", Interpolation::linear}, {"sinc", Interpolation::sinc}}))
       ->default_str("linear");
+  c->add_option("--noise", a->degradation.noise,
+                "standard deviation of Rician noise in the low-resolution image, in the scan's units (default: none)")
+      ->check(CLI::Range(0.0, 1e9));
+  c->add_option("--seed", a->degradation.seed, "of the noise; the same seed gives the same noise");
   c->callback([a] { run(*a); });
 }
 

@@ -1,15 +1,13 @@
 // srengine evaluate: how close images are to a reference (docs/spec.md, section 8).
 #include <fmt/core.h>
 
-#include <algorithm>
-#include <nlohmann/json.hpp>
-
-#include "engine/metrics.h"
 #include "engine/nifti.h"
 #include "engine/picture.h"
+#include "engine/report_html.h"
 #include "tools/commands.h"
 #include "tools/degrade_sidecar.h"
-#include "tools/run_report.h"
+#include "tools/evaluation.h"
+#include "tools/results.h"
 #include "tools/scan_transform.h"
 
 namespace sr {
@@ -18,137 +16,129 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Arguments {
-  fs::path reference;
-  std::vector<fs::path> tests;
+  std::vector<fs::path> references, tests, masks, labels;
   std::string plane = "auto";
-  fs::path json, png;
+  int seams = 0;
+  fs::path csv, json, html, png;
 };
 
-// Of one test image: each volume's metrics and their averages.
-struct Evaluation {
-  std::vector<Metrics> volumes;
-  double psnr = 0, ssim = 0, nrmse = 0;
-};
-
-int choose_plane(const Arguments& a) {
-  if (a.plane != "auto") return a.plane[0] - '0';
+// What the first test with a degrade sidecar says; nothing where none has one.
+std::optional<Degradation> known_degradation(const Arguments& a) {
   for (const fs::path& test : a.tests)
-    if (const auto degradation = read_degradation(test)) return degradation->plane();
-  return 2;
+    if (auto degradation = read_degradation(test)) return degradation;
+  return {};
 }
 
-void require_same_grid(const ScanReader& reference, const ScanReader& test) {
-  const ScanInfo &r = reference.info(), &t = test.info();
-  const std::string names = test.path().string() + " and its reference " + reference.path().string();
-  if (r.size != t.size || r.n_volumes != t.n_volumes)
-    throw Error(Status::bad_input,
-                fmt::format("{} have different grids: {}x{}x{}x{} and {}x{}x{}x{} voxels", names, t.size.w, t.size.h,
-                            t.size.d, t.n_volumes, r.size.w, r.size.h, r.size.d, r.n_volumes));
-  const double apart = misplacement_mm(r, t);
-  if (!(apart <= 0.05 * smallest_voxel_edge_mm(r)))  // headers round to float; beyond that it is another place
-    throw Error(Status::bad_input,
-                fmt::format("{} lie in different places: their affines put corners {:.2f} mm apart", names, apart));
-}
-
-Evaluation evaluate(ScanReader& reference, const fs::path& name, int plane) {
-  ScanReader test(name);
-  require_same_grid(reference, test);
-  Evaluation e;
-  for (int64_t t = 0; t < test.info().n_volumes; ++t) {
-    int64_t n_nonfinite = 0, here = 0;
-    const Volume truth = reference.read(t, &n_nonfinite), image = test.read(t, &here);
-    if (n_nonfinite + here)
-      throw Error(Status::bad_input, fmt::format("{} has {} voxels that are not finite; metrics would mean nothing",
-                                                 (here ? test : reference).path().string(), here ? here : n_nonfinite));
-    try {
-      e.volumes.push_back(compare(truth, image, plane));
-    } catch (const Error& error) {
-      throw Error(error.status, fmt::format("{}: {}", reference.path().string(), error.what()));
+// Each test with its reference, mask and labels. One reference serves all tests; several stand for a subject each.
+std::vector<Comparison> comparisons_of(const Arguments& a) {
+  const size_t n = a.tests.size(), n_references = a.references.size();
+  if (n_references != 1 && n_references != n)
+    throw Error(Status::bad_usage,
+                fmt::format("{} references for {} tests: give one for all, or one for each", n_references, n));
+  if (a.masks.size() > 1 && a.masks.size() != n_references)
+    throw Error(Status::bad_usage, fmt::format("{} masks for {} references: give one for all, or one for each",
+                                               a.masks.size(), n_references));
+  if (!a.labels.empty() && a.labels.size() != n_references + n)
+    throw Error(Status::bad_usage,
+                fmt::format("--labels takes the segmentation of each reference, then of each test: {} files, not {}",
+                            n_references + n, a.labels.size()));
+  std::vector<Comparison> all;
+  for (size_t i = 0; i < n; ++i) {
+    const size_t r = n_references == 1 ? 0 : i;
+    Comparison c;
+    c.reference = a.references[r];
+    c.test = a.tests[i];
+    if (!a.masks.empty()) c.mask = a.masks[a.masks.size() == 1 ? 0 : r];
+    if (!a.labels.empty()) {
+      c.reference_labels = a.labels[r];
+      c.test_labels = a.labels[n_references + i];
     }
-    const double share = 1 / static_cast<double>(test.info().n_volumes);
-    e.psnr += share * e.volumes.back().psnr;
-    e.ssim += share * e.volumes.back().ssim;
-    e.nrmse += share * e.volumes.back().nrmse;
+    all.push_back(c);
   }
-  return e;
+  return all;
 }
 
-// Infinite PSNR of equal images and SSIM of too small ones become null.
-nlohmann::json to_json(const Arguments& a, int plane, const std::vector<Evaluation>& evaluations) {
-  nlohmann::json tests = nlohmann::json::array();
-  for (size_t i = 0; i < a.tests.size(); ++i) {
-    const Evaluation& e = evaluations[i];
-    nlohmann::json volumes = nlohmann::json::array();
-    for (const Metrics& m : e.volumes) {
-      nlohmann::json slices = nlohmann::json::array();
-      for (const SliceMetrics& s : m.slices)
-        slices.push_back({{"slice", s.slice}, {"psnr", s.psnr}, {"ssim", s.ssim}, {"nrmse", s.nrmse}});
-      volumes.push_back({{"psnr", m.psnr},
-                         {"ssim", m.ssim},
-                         {"nrmse", m.nrmse},
-                         {"data_range", m.data_range},
-                         {"constant_slices", m.n_constant},
-                         {"slices", slices}});
-    }
-    tests.push_back(
-        {{"file", a.tests[i].string()}, {"psnr", e.psnr}, {"ssim", e.ssim}, {"nrmse", e.nrmse}, {"volumes", volumes}});
-  }
-  return {{"program", "srengine"},
-          {"version", SRENGINE_VERSION},
-          {"reference", a.reference.string()},
-          {"plane", plane},
-          {"tests", tests}};
+std::string short_name(const fs::path& scan) {
+  return split_scan_name(scan).stem.filename().string();
 }
 
-void print_table(const Arguments& a, int plane, const std::vector<Evaluation>& evaluations) {
-  size_t width = 4;
-  for (const fs::path& test : a.tests) width = std::max(width, test.string().size());
-  const Metrics& first = evaluations[0].volumes[0];
-  fmt::print("reference {}, {} slices across {}", a.reference.string(), first.slices.size(), "ijk"[plane]);
-  if (first.n_constant) fmt::print(" ({} constant ones skipped)", first.n_constant);
-  fmt::print("\n{:<{}}  {:>8}  {:>7}  {:>7}\n", "test", width, "PSNR dB", "SSIM", "NRMSE");
-  for (size_t i = 0; i < a.tests.size(); ++i) {
-    const Evaluation& e = evaluations[i];
-    fmt::print("{:<{}}  {:8.3f}  {:7.5f}  {:7.5f}\n", a.tests[i].string(), width, e.psnr, e.ssim, e.nrmse);
-  }
-}
-
-// The first volume of each.
-void draw(const Arguments& a, ScanReader& reference, const std::vector<Evaluation>& evaluations) {
+// The first volume of each, against the first reference.
+void draw(const Arguments& a, const std::vector<Evaluation>& evaluations) {
+  ScanReader reference(a.references[0]);
   std::vector<Volume> volumes;
-  for (const fs::path& test : a.tests) volumes.push_back(ScanReader(test).read(0));
+  for (const Evaluation& e : evaluations)
+    if (e.files.reference == a.references[0]) volumes.push_back(ScanReader(e.files.test).read(0));
   volumes.push_back(reference.read(0));
   std::vector<NamedVolume> named;
-  for (size_t i = 0; i < a.tests.size(); ++i)
-    named.push_back({fmt::format("{} {:.2f} dB", split_scan_name(a.tests[i]).stem.filename().string(),
-                                 evaluations[i].volumes[0].psnr),
+  for (size_t i = 0; i + 1 < volumes.size(); ++i)
+    named.push_back({fmt::format("{} {:.2f} dB", short_name(evaluations[i].files.test), evaluations[i].volumes[0].psnr),
                      &volumes[i]});
-  named.push_back({split_scan_name(a.reference).stem.filename().string(), &volumes.back()});
-  write_comparison_png(a.png, named, reference.info().affine());
+  named.push_back({short_name(a.references[0]), &volumes.back()});
+  write_bytes(a.png, comparison_png(named, reference.info().affine()));
+}
+
+void report(const Arguments& a, const std::vector<Evaluation>& evaluations, int plane, bool subjects) {
+  Report r;
+  r.title = "srengine: how close to the reference";
+  r.plane = plane;
+  r.summary = html_table(evaluations, subjects);
+  if (const auto degradation = known_degradation(a)) {
+    const double largest = *std::max_element(degradation->factors.begin(), degradation->factors.end());
+    if (largest > 1) r.cut = 1 / largest;
+  }
+  std::vector<ScanReader> readers;
+  for (const fs::path& reference : a.references) readers.emplace_back(reference);
+  std::vector<Volume> references, tests;
+  for (ScanReader& reader : readers) references.push_back(reader.read(0));
+  for (const fs::path& test : a.tests) tests.push_back(ScanReader(test).read(0));
+  for (size_t i = 0; i < tests.size(); ++i) {
+    const size_t at = references.size() == 1 ? 0 : i;
+    r.tests.push_back({short_name(a.tests[i]), short_name(a.references[at]), &tests[i], &references[at],
+                       readers[at].info().affine(), evaluations[i].volumes[0], evaluations[i].overlaps});
+  }
+  write_text(a.html, report_html(r));
 }
 
 void run(const Arguments& a) {
-  const int plane = choose_plane(a);
-  ScanReader reference(a.reference);
+  std::vector<fs::path> read = a.references;
+  for (const auto* more : {&a.tests, &a.masks, &a.labels}) read.insert(read.end(), more->begin(), more->end());
+  refuse_collisions(read, {a.csv, a.json, a.html, a.png});
+
+  EvaluationOptions options;
+  options.stride = a.seams;
+  const std::optional<Degradation> degradation = known_degradation(a);
+  options.plane = a.plane != "auto" ? a.plane[0] - '0' : degradation ? degradation->plane() : 2;
   std::vector<Evaluation> evaluations;
-  for (const fs::path& test : a.tests) evaluations.push_back(evaluate(reference, test, plane));
-  print_table(a, plane, evaluations);
-  if (!a.json.empty()) write_json(a.json, to_json(a, plane, evaluations));
-  if (!a.png.empty()) draw(a, reference, evaluations);
+  for (const Comparison& c : comparisons_of(a)) evaluations.push_back(evaluate(c, options));
+  const bool subjects = a.references.size() > 1;
+  fmt::print("{}", text_table(evaluations, options.plane, subjects));
+  if (!a.csv.empty()) write_text(a.csv, csv_table(evaluations));
+  if (!a.json.empty()) write_json(a.json, evaluation_json(evaluations, options.plane, subjects));
+  if (!a.png.empty()) draw(a, evaluations);
+  if (!a.html.empty()) report(a, evaluations, options.plane, subjects);
 }
 
 }  // namespace
 
 void add_evaluate(CLI::App& app) {
   auto a = std::make_shared<Arguments>();
-  CLI::App* c = app.add_subcommand("evaluate", "PSNR, SSIM and NRMSE of images against a reference");
-  c->add_option("-r,--reference", a->reference, "the high-resolution scan")->required();
+  CLI::App* c = app.add_subcommand("evaluate", "PSNR, SSIM, NRMSE, overlap of labels: images against a reference");
+  c->add_option("-r,--reference", a->references, "the high-resolution scan; several: one for each test, a subject each")
+      ->required()
+      ->allow_extra_args(false);
   c->add_option("tests", a->tests, "images on the same grid")->required();
+  c->add_option("--labels", a->labels, "segmentations: of the reference, then of each test; Dice and Jaccard per label")
+      ->expected(2, 100000);
+  c->add_option("--mask", a->masks, "only voxels where this image is not 0 count; one, or one for each reference")
+      ->allow_extra_args(false);
   c->add_option("--plane", a->plane,
                 "axis that slices are perpendicular to: 0, 1, 2, or auto: what a degrade sidecar says, else 2")
       ->check(CLI::IsMember({"auto", "0", "1", "2"}))
       ->capture_default_str();
+  c->add_option("--seams", a->seams, "voxels between patch borders (64 by default): how much the borders show");
+  c->add_option("--csv", a->csv, "write a table to this file");
   c->add_option("--json", a->json, "write all figures, slice by slice, to this file");
+  c->add_option("--html", a->html, "write a report with pictures and curves to this file");
   c->add_option("--png", a->png, "draw tests and reference side by side into this file");
   c->callback([a] { run(*a); });
 }

@@ -1,5 +1,6 @@
 // srengine run: the main job.
 #include <fmt/format.h>
+#include <omp.h>
 
 #include <filesystem>
 #include <map>
@@ -8,9 +9,11 @@
 #include "kernels/cpu_target.h"
 #include "tools/choice.h"
 #include "tools/commands.h"
+#include "tools/degrade_sidecar.h"
 #include "tools/interrupt.h"
 #include "tools/parse.h"
 #include "tools/progress.h"
+#include "tools/results.h"
 #include "tools/run_report.h"
 #include "tools/scan_transform.h"
 
@@ -22,51 +25,105 @@ namespace fs = std::filesystem;
 struct Arguments {
   fs::path weights;
   std::vector<fs::path> scans;
-  fs::path output, json;
+  fs::path output, change, uncertainty, json;
   RestoreOptions options;
-  std::string patch = "70", upsample, max_memory, target;
-  bool quiet = false;
+  std::string patch = "70", upsample, data_consistency = "auto", target;
+  std::optional<std::string> max_memory;
+  double consistency_weight = 1;
+  std::optional<int> flips;
+  bool paper = false, quiet = false;
 };
 
-// dir/scan.nii -> dir/scan_sr.nii.gz
-fs::path default_name(const fs::path& scan) {
-  fs::path name = split_scan_name(scan).stem;
-  name += "_sr.nii.gz";
+// dir/scan.nii -> dir/scan_sr.nii.gz, for the suffix "sr"
+fs::path default_name(const fs::path& scan, const char* suffix) {
+  fs::path name = is_scan_name(scan) ? split_scan_name(scan).stem : scan;  // what is no scan is refused when it is read
+  name += fmt::format("_{}.nii.gz", suffix);
   return name;
 }
 
-// No result may land on a scan of this call, or on another result.
-void refuse_collisions(const std::vector<fs::path>& scans, const std::vector<fs::path>& results) {
+// No result may land on a file that is read, or on another result.
+void refuse_overwriting(const Arguments& a, const std::vector<ScanRequest>& requests) {
   std::map<fs::path, fs::path> written_for;  // where a result would land -> its scan
-  for (size_t i = 0; i < scans.size(); i++) {
-    const auto [other, fresh] = written_for.emplace(scan_identity(results[i]), scans[i]);
-    if (!fresh)
-      throw Error(Status::bad_usage, fmt::format("{} and {} would both be written to {}; restore them in two calls",
-                                                 other->second.string(), scans[i].string(), results[i].string()));
-  }
-  for (const fs::path& scan : scans)
+  std::vector<fs::path> read = a.scans, results{a.json};
+  read.push_back(a.weights);
+  for (const ScanRequest& r : requests)
+    for (const fs::path& result : {r.output, r.change, r.uncertainty}) {
+      if (result.empty()) continue;
+      results.push_back(result);
+      const auto [other, fresh] = written_for.emplace(scan_identity(result), r.input);
+      if (!fresh && other->second != r.input)
+        throw Error(
+            Status::bad_usage,
+            fmt::format("{} and {} would both be written to {}; restore them in two calls, each with its own -o",
+                        other->second.string(), r.input.string(), result.string()));
+    }
+  for (const fs::path& scan : a.scans)
     if (const auto at = written_for.find(scan_identity(scan)); at != written_for.end())
       throw Error(Status::bad_usage,
                   fmt::format("{} would be overwritten by {}; -o takes another name", scan.string(),
                               at->second == scan ? "its own result" : "the result of " + at->second.string()));
+  if (!a.json.empty()) refuse_scan_name("--json", a.json);
+  refuse_collisions(read, results);
 }
 
-// Where each scan's result goes. A folder (there already, or asked for by a trailing slash or by several scans) takes
-// default names.
-std::vector<fs::path> output_names(const std::vector<fs::path>& scans, const fs::path& output) {
-  const bool beside = output.empty();
-  const bool folder = !beside && (scans.size() > 1 || fs::is_directory(output) || !output.has_filename());
-  if (!beside && !folder) split_scan_name(output);  // refuses a name that is no scan's
+// A name asked for is a folder if it is one, ends in a slash, or stands for the results of several scans.
+bool is_folder(const fs::path& asked, size_t n_scans) {
+  return !asked.empty() && (n_scans > 1 || fs::is_directory(asked) || !asked.has_filename());
+}
+
+// Where each scan's result goes: beside it, into a folder under its default name, or into the file asked for.
+std::vector<fs::path> result_names(const std::vector<fs::path>& scans, const fs::path& asked, const char* suffix) {
+  const bool folder = is_folder(asked, scans.size());
+  if (!asked.empty() && !folder) split_scan_name(asked);  // refuses a name that is no scan's
+  if (scans.size() > 1 && is_scan_name(asked) && !fs::is_directory(asked))
+    throw Error(Status::bad_usage,
+                fmt::format("{} is the name of one scan, but there are {}; give a folder for the results",
+                            asked.string(), scans.size()));
   std::vector<fs::path> names;
-  for (const fs::path& scan : scans)
-    names.push_back(beside ? default_name(scan) : folder ? output / default_name(scan).filename() : output);
-  refuse_collisions(scans, names);
-  if (!folder) return names;
-  std::error_code error;
-  fs::create_directories(output, error);
-  if (!fs::is_directory(output, error))
-    throw Error(Status::bad_output, fmt::format("{}: the folder for the results cannot be made", output.string()));
+  for (const fs::path& scan : scans) {
+    const fs::path name = default_name(scan, suffix);
+    names.push_back(asked.empty() ? name : folder ? asked / name.filename() : asked);
+  }
   return names;
+}
+
+void make_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (!fs::is_directory(folder, error))
+    throw Error(Status::bad_output, fmt::format("{}: the folder for the results cannot be made", folder.string()));
+}
+
+// What --data-consistency asks for. "auto": what is known for certain, from --upsample or the scan's degrade sidecar.
+std::optional<Measured> measured_of(const Arguments& a, const fs::path& scan) {
+  if (a.data_consistency == "off") return {};
+  Measured measured;
+  measured.weight = a.consistency_weight;
+  if (a.options.upsample) return measured;
+  const std::optional<Degradation> sidecar = is_scan_name(scan) ? read_degradation(scan) : std::nullopt;
+  if (sidecar && sidecar->grid == Grid::input) {
+    measured.factors = sidecar->factors;
+    measured.way_back = sidecar->way_back;
+  }
+  if (a.data_consistency != "auto") measured.factors = parse_factors(a.data_consistency);
+  if (measured.factors == Factors{1, 1, 1}) return {};
+  return measured;
+}
+
+std::vector<ScanRequest> requests_of(const Arguments& a) {
+  const std::vector<fs::path> outputs = result_names(a.scans, a.output, "sr");
+  std::vector<fs::path> changes(a.scans.size()), uncertainties(a.scans.size());
+  if (!a.change.empty()) changes = result_names(a.scans, a.change, "change");
+  if (!a.uncertainty.empty()) uncertainties = result_names(a.scans, a.uncertainty, "uncertainty");
+  std::vector<ScanRequest> requests(a.scans.size());
+  for (size_t i = 0; i < a.scans.size(); i++) {
+    requests[i].input = a.scans[i];
+    requests[i].output = outputs[i];
+    requests[i].change = changes[i];
+    requests[i].uncertainty = uncertainties[i];
+  }
+  refuse_overwriting(a, requests);
+  return requests;
 }
 
 struct Failure {
@@ -75,51 +132,90 @@ struct Failure {
   std::string sentence;
 };
 
+// Restores a scan, prints what was written, returns its part of the report.
+nlohmann::json restore_one(const Arguments& a, Restorer& restorer, ScanRequest& request) {
+  request.measured = measured_of(a, request.input);
+  for (const fs::path& asked : {a.output, a.change, a.uncertainty})
+    if (is_folder(asked, a.scans.size())) make_folder(asked);
+  ProgressBar bar(request.input.filename().string(), ProgressBar::style_for_stderr(a.quiet));
+  const RestoreReport done = restorer.restore_scan(request, [&](int n, int total) {
+    bar.update(n, total);
+    return !interrupted();
+  });
+  for (const std::string& warning : done.warnings)
+    note(fmt::format("srengine: warning: {}: {}", request.input.string(), warning));
+  for (const fs::path& result : {request.output, request.change, request.uncertainty})
+    if (!result.empty()) fmt::print("{}\n", result.string());
+  return scan_report(done);
+}
+
+// The paper's own settings, where an option does not say otherwise.
+void use_paper_settings(Arguments& a) {
+  a.options.batch_norm = a.options.batch_norm.value_or(BatchNorm::patch);
+  if (a.data_consistency == "auto") a.data_consistency = "off";
+}
+
 void run(Arguments& a) {
   a.options.backend.patch = parse_patch(a.patch);
   if (!a.upsample.empty()) a.options.upsample = parse_factors(a.upsample);
-  if (!a.max_memory.empty()) a.options.backend.max_memory = parse_bytes(a.max_memory);
+  if (a.max_memory) a.options.backend.max_memory = parse_bytes(*a.max_memory);
+  if (a.paper) use_paper_settings(a);
   if (!a.target.empty() && !force_cpu_target(a.target))
     throw Error(Status::bad_usage, fmt::format("--target {}: this processor and program have {}", a.target,
                                                fmt::join(cpu_targets(), ", ")));
-  const std::vector<fs::path> outputs = output_names(a.scans, a.output);
+  a.options.flips = a.flips.value_or(a.uncertainty.empty() ? 1 : 8);
+  if (a.options.flips == 1 && !a.uncertainty.empty())
+    throw Error(Status::bad_usage, "--uncertainty is the spread over flips; --flips 1 leaves none, it takes 2, 4 or 8");
+  std::vector<ScanRequest> requests = requests_of(a);
 
+  std::optional<JsonFile> sidecar;
+  if (!a.json.empty()) sidecar.emplace(a.json);
   const Weights weights = load_weights(a.weights);
   Restorer restorer(weights, a.options);
   if (!a.quiet)
     note(fmt::format("{} on {}, batch-norm {}", weights.model.name(), restorer.backend().describe(),
                      to_string(restorer.batch_norm())));
 
+  if (a.options.backend.threads)
+    omp_set_num_threads(a.options.backend.threads);  // of k-space and interpolation as well
   catch_interrupts();
   nlohmann::json report = run_report(a.weights, weights, a.options, restorer);
   report["scans"] = nlohmann::json::array();
   std::vector<Failure> failures;
-  for (size_t i = 0; i < a.scans.size(); i++) {
+  const auto failed = [&](const ScanRequest& r, Status status, const std::string& sentence) {
+    failures.push_back({r.input, status, sentence});
+    report["scans"].push_back({{"input", r.input.string()}, {"error", sentence}});
+    if (requests.size() > 1) note(fmt::format("srengine: {}", sentence));
+  };
+  for (ScanRequest& request : requests) {
     try {
-      ProgressBar bar(a.scans[i].filename().string(), ProgressBar::style_for_stderr(a.quiet));
-      const RestoreReport done = restorer.restore_scan(a.scans[i], outputs[i], [&](int n, int total) {
-        bar.update(n, total);
-        return !interrupted();
-      });
-      for (const std::string& warning : done.warnings)
-        note(fmt::format("srengine: warning: {}: {}", a.scans[i].string(), warning));
-      report["scans"].push_back(scan_report(done));
-      fmt::print("{}\n", outputs[i].string());
+      report["scans"].push_back(restore_one(a, restorer, request));
     } catch (const Error& e) {
-      if (e.status == Status::interrupted) throw;
-      failures.push_back({a.scans[i], e.status, e.what()});
-      report["scans"].push_back({{"input", a.scans[i].string()}, {"error", e.what()}});
-      if (a.scans.size() > 1) note(fmt::format("srengine: {}", e.what()));
+      if (e.status == Status::interrupted) {
+        if (sidecar) sidecar->write(report);  // of the scans that are done
+        throw;
+      }
+      failed(request, e.status, e.what());
+    } catch (const std::bad_alloc&) {
+      failed(request, Status::device_trouble, fmt::format("{}: the memory is exhausted", request.input.string()));
+    } catch (const std::exception& e) {
+      failed(request, Status::bad_input, fmt::format("{}: {}", request.input.string(), e.what()));
     }
   }
-  if (!a.json.empty()) write_json(a.json, report);
-
-  if (failures.empty()) return;
-  if (a.scans.size() == 1) throw Error(failures[0].status, failures[0].sentence);
+  if (failures.empty()) {
+    if (sidecar) sidecar->write(report);
+    return;
+  }
+  try {
+    if (sidecar) sidecar->write(report);
+  } catch (const Error& e) {
+    note(fmt::format("srengine: {}", e.what()));  // the scans' own failures are what ends the call
+  }
+  if (requests.size() == 1) throw Error(failures[0].status, failures[0].sentence);
   std::string list;
   for (const Failure& f : failures) list += fmt::format("\n  {}", f.sentence);
   throw Error(Status::some_inputs_failed,
-              fmt::format("{} of {} scans failed:{}", failures.size(), a.scans.size(), list));
+              fmt::format("{} of {} scans failed:{}", failures.size(), requests.size(), list));
 }
 
 }  // namespace
@@ -132,6 +228,18 @@ void add_run(CLI::App& app) {
   c->add_option("-o,--output", a->output, "file, or folder for several scans (default: scan_sr.nii.gz beside scan)");
   c->add_option("--upsample", a->upsample,
                 "the scan is on its own low-resolution grid: bring it to one finer by these factors first (2x2x1)");
+  c->add_option("--data-consistency", a->data_consistency,
+                "factors by which k-space was cut (2x2x1): its measured centre is put back into the result; auto: what "
+                "--upsample or a degrade sidecar says; off")
+      ->capture_default_str();
+  c->add_option("--consistency-weight", a->consistency_weight, "how much of it: 1 replaces, less blends")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  c->add_option("--flips", a->flips, "mean over 1, 2, 4 or 8 mirrored runs (default: 1; 8 with --uncertainty)")
+      ->check(CLI::IsMember({1, 2, 4, 8}));
+  c->add_option("--uncertainty", a->uncertainty, "write the standard deviation over the flips to this file or folder");
+  c->add_option("--change", a->change, "write result minus interpolated input to this file or folder");
+  c->add_flag("--paper", a->paper, "the paper's settings: batch-norm of each patch, no data consistency");
   add_choice<OutputType>(c, "--dtype", a->options.type,
                          {{"float32", OutputType::float32}, {"input", OutputType::input}}, "datatype of the result");
   add_choice<BatchNorm>(c, "--batch-norm", a->options.batch_norm,

@@ -7,7 +7,7 @@
 
 #include "engine/nifti.h"
 #include "engine/status.h"
-#include "tools/run_report.h"
+#include "tools/scan_transform.h"
 
 namespace sr {
 
@@ -23,7 +23,36 @@ std::filesystem::path sidecar_name(const std::filesystem::path& scan) {
   return name;
 }
 
-void write_degradation(const std::filesystem::path& scan, const std::filesystem::path& source, const Degradation& d) {
+namespace {
+
+// What a sidecar holds; null where there is no file or one too long to be one, discarded where it is no JSON.
+nlohmann::json read_sidecar(const std::filesystem::path& name) {
+  constexpr std::streamsize longest = 1 << 20;  // ours has some hundred bytes; BIDS sidecars some ten thousand
+  std::ifstream file(name, std::ios::binary | std::ios::ate);
+  if (!file) return nullptr;
+  if (file.tellg() > longest) return nlohmann::json();
+  file.seekg(0);
+  return nlohmann::json::parse(file, nullptr, false);
+}
+
+}  // namespace
+
+DegradationFile::DegradationFile(const std::filesystem::path& scan, const std::filesystem::path& source)
+    : source_(source.filename().string()), file_(sidecar_name(scan)) {
+  const std::filesystem::path name = sidecar_name(scan);
+  if (scan_identity(scan) != scan_identity(source) && scan_identity(name) == scan_identity(sidecar_name(source)))
+    throw Error(Status::bad_usage, fmt::format("{} would describe both {} and {}; -o takes another name", name.string(),
+                                               source.string(), scan.string()));
+  if (!std::filesystem::exists(name)) return;
+  kept_ = read_sidecar(name);
+  if (!kept_.is_object())
+    throw Error(Status::bad_output,
+                fmt::format("{} is there already and is no JSON sidecar that could be added to; move "
+                            "it away or choose another -o",
+                            name.string()));
+}
+
+void DegradationFile::write(const Degradation& d) {
   nlohmann::json axes = nlohmann::json::array();
   for (size_t axis = 0; axis < 3; ++axis)
     if (d.factors[axis] != 1) axes.push_back(std::string(1, "ijk"[axis]));
@@ -32,19 +61,18 @@ void write_degradation(const std::filesystem::path& scan, const std::filesystem:
                              {"grid", d.grid == Grid::input ? "input" : "native"},
                              {"kind", "k-space truncation"}};
   if (d.grid == Grid::input) degradation["method"] = to_string(d.way_back);
-  write_json(sidecar_name(scan), {{"program", "srengine"},
-                                  {"version", SRENGINE_VERSION},
-                                  {"source", source.filename().string()},
-                                  {"degradation", degradation}});
+  if (d.noise > 0) degradation["noise"] = {{"kind", "Rician"}, {"sd", d.noise}, {"seed", d.seed}};
+  nlohmann::json sidecar = kept_.is_object() ? kept_ : nlohmann::json::object();
+  sidecar["program"] = "srengine";
+  sidecar["version"] = SRENGINE_VERSION;
+  sidecar["source"] = source_;
+  sidecar["degradation"] = degradation;
+  file_.write(sidecar);
 }
 
 std::optional<Degradation> read_degradation(const std::filesystem::path& scan) {
-  constexpr std::streamsize longest = 1 << 20;  // ours has some hundred bytes; BIDS sidecars some ten thousand
   const std::filesystem::path name = sidecar_name(scan);
-  std::ifstream file(name, std::ios::binary | std::ios::ate);
-  if (!file || file.tellg() > longest) return {};
-  file.seekg(0);
-  const nlohmann::json json = nlohmann::json::parse(file, nullptr, false);
+  const nlohmann::json json = read_sidecar(name);
   if (!json.is_object() || !json.contains("degradation")) return {};
   try {
     const nlohmann::json& from = json.at("degradation");

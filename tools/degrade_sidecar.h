@@ -3,10 +3,12 @@
 #pragma once
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
 #include "engine/kspace.h"
+#include "tools/results.h"
 #include "weights/schema.h"
 
 namespace sr {
@@ -17,6 +19,8 @@ struct Degradation {
   Factors factors{1, 1, 1};
   Grid grid = Grid::input;
   Interpolation way_back = Interpolation::linear;  // of Grid::input: how the N-grid was filled
+  double noise = 0;                                // sd of the Rician noise, in the scan's units
+  uint64_t seed = 0;                               // of that noise
 
   // The slices in which metrics are taken (docs/spec.md, section 8): across the last axis that kept its resolution, or
   // k.
@@ -24,7 +28,19 @@ struct Degradation {
 };
 
 std::filesystem::path sidecar_name(const std::filesystem::path& scan);
-void write_degradation(const std::filesystem::path& scan, const std::filesystem::path& source, const Degradation& d);
+
+// The sidecar of a scan to be made from `source`. A sidecar that is there already keeps its other keys. Throws before
+// the work begins: Error{bad_usage} where it is the source's own, Error{bad_output} where it cannot be written.
+class DegradationFile {
+ public:
+  DegradationFile(const std::filesystem::path& scan, const std::filesystem::path& source);
+  void write(const Degradation& d);
+
+ private:
+  std::string source_;
+  nlohmann::json kept_;
+  JsonFile file_;
+};
 
 // Nothing where there is no sidecar, or one of another program. Throws Error{bad_input} for a damaged one of ours.
 std::optional<Degradation> read_degradation(const std::filesystem::path& scan);

@@ -1,9 +1,6 @@
 #include "tools/run_report.h"
 
-#include <fmt/core.h>
-
 #include <cmath>
-#include <fstream>
 
 namespace sr {
 namespace {
@@ -37,6 +34,7 @@ nlohmann::json scan_report(const RestoreReport& r) {
            {{"read", milliseconds(r.seconds.read)},
             {"upsample", milliseconds(r.seconds.upsample)},
             {"restore", milliseconds(r.seconds.restore)},
+            {"consistency", milliseconds(r.seconds.consistency)},
             {"write", milliseconds(r.seconds.write)}}},
           {"warnings", r.warnings}};
 }
@@ -56,6 +54,7 @@ nlohmann::json run_report(const std::filesystem::path& weights_path, const Weigh
                            {"margin", options.margin},
                            {"pad", options.pad == Pad::zero ? "zero" : "reflect"},
                            {"batch_norm", to_string(restorer.batch_norm())},
+                           {"flips", options.flips},
                            {"conv", name(options.backend.conv)},
                            {"dtype", options.type == OutputType::float32 ? "float32" : "input"},
                            {"threads", restorer.backend().threads()},
@@ -66,27 +65,6 @@ nlohmann::json run_report(const std::filesystem::path& weights_path, const Weigh
     json["options"]["upsample_method"] = to_string(restorer.network().model.input);
   }
   return json;
-}
-
-void write_json(const std::filesystem::path& path, const nlohmann::json& json) {
-  std::filesystem::path beside = path;
-  beside += ".part";
-  {
-    std::ofstream file(beside);
-    // Paths are bytes; what is not UTF-8 in them is replaced rather than refused.
-    file << json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
-    file.flush();
-    if (file) {
-      std::error_code error;
-      std::filesystem::rename(beside, path, error);
-      if (!error) return;
-    }
-  }
-  std::error_code ignored;
-  std::filesystem::remove(beside, ignored);
-  throw Error(Status::bad_output, fmt::format("{}: the JSON file cannot be written; is the folder there, writable and "
-                                              "not full?",
-                                              path.string()));
 }
 
 }  // namespace sr

@@ -14,7 +14,4 @@ nlohmann::json scan_report(const RestoreReport& report);
 nlohmann::json run_report(const std::filesystem::path& weights_path, const Weights& weights,
                           const RestoreOptions& options, const Restorer& restorer);
 
-// Written beside and renamed. Throws Error{bad_output}.
-void write_json(const std::filesystem::path& path, const nlohmann::json& json);
-
 }  // namespace sr

@@ -18,7 +18,9 @@ void warn(const std::filesystem::path& scan, const std::string& sentence) {
 }  // namespace
 
 std::filesystem::path scan_identity(const std::filesystem::path& scan) {
-  std::filesystem::path file = std::filesystem::weakly_canonical(scan);
+  std::error_code error;  // a loop of links, a name that is too long: whoever opens it will say so
+  std::filesystem::path file = std::filesystem::weakly_canonical(scan, error);
+  if (error) file = std::filesystem::absolute(scan, error);
   if (!is_pair_name(file)) return file;
   file = split_scan_name(file).stem;
   return file += ".hdr";

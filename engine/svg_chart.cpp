@@ -1,0 +1,138 @@
+#include "engine/svg_chart.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+namespace sr {
+namespace {
+
+// Pixels of the drawing and of the plot within it.
+constexpr double width = 620, height = 330, left = 66, right = 604, top = 34, bottom = 268;
+
+struct Axis {
+  double low = std::numeric_limits<double>::infinity(), high = -low;
+  bool logarithmic = false;
+  double from = 0, to = 1;  // pixels
+
+  bool shows(double v) const { return std::isfinite(v) && (!logarithmic || v > 0); }
+  void include(double v) {
+    if (!shows(v)) return;
+    low = std::min(low, v);
+    high = std::max(high, v);
+  }
+  // A range that can be divided by: something on either side of a single value, 0 .. 1 where there is none.
+  void settle() {
+    if (!(low <= high)) low = logarithmic ? 0.1 : 0, high = 1;
+    if (low == high) low -= logarithmic ? low / 2 : 0.5, high += logarithmic ? high : 0.5;
+  }
+  double scaled(double v) const { return logarithmic ? std::log10(v) : v; }
+  double pixel(double v) const { return from + (to - from) * (scaled(v) - scaled(low)) / (scaled(high) - scaled(low)); }
+  // About n round numbers: 1, 2 or 5 times a power of ten, or every power of ten.
+  std::vector<double> ticks(int n) const {
+    std::vector<double> at;
+    if (logarithmic) {
+      const int first = static_cast<int>(std::ceil(std::log10(low) - 1e-9)),
+                last = static_cast<int>(std::floor(std::log10(high) + 1e-9)), step = std::max(1, (last - first) / n);
+      for (int e = first; e <= last; e += step) at.push_back(std::pow(10.0, e));
+      return at;
+    }
+    const double raw = (high - low) / n, unit = std::pow(10, std::floor(std::log10(raw)));
+    const double step = unit * (raw / unit > 5 ? 10 : raw / unit > 2 ? 5 : raw / unit > 1 ? 2 : 1);
+    for (double v = std::ceil(low / step - 1e-9) * step; v <= high + 1e-9 * step; v += step)
+      at.push_back(std::abs(v) < 1e-9 * step ? 0 : v);
+    return at;
+  }
+};
+
+std::string text(double x, double y, const char* anchor, const std::string& words, const char* more = "") {
+  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\"{}>{}</text>", x, y, anchor, more,
+                     escape_markup(words));
+}
+
+std::string line(double x1, double y1, double x2, double y2, const char* kind) {
+  return fmt::format("<line class=\"{}\" x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\"/>", kind, x1, y1, x2,
+                     y2);
+}
+
+std::string path_of(const Curve& curve, const Axis& x, const Axis& y) {
+  std::string d;
+  bool down = false;
+  for (size_t i = 0; i < curve.x.size(); i++) {
+    const bool visible = x.shows(curve.x[i]) && y.shows(curve.y[i]);
+    if (visible) d += fmt::format("{}{:.1f} {:.1f}", down ? "L" : "M", x.pixel(curve.x[i]), y.pixel(curve.y[i]));
+    down = visible;
+  }
+  return d;
+}
+
+}  // namespace
+
+const char* curve_colour(size_t which) {
+  static constexpr std::array colours{"#1f6fb4", "#d1562b", "#2c8a4b", "#8454a8", "#a5770b", "#3a3a3a"};
+  return colours[which % colours.size()];
+}
+
+std::string escape_markup(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '&')
+      out += "&amp;";
+    else if (c == '<')
+      out += "&lt;";
+    else if (c == '>')
+      out += "&gt;";
+    else if (c == '"')
+      out += "&quot;";
+    else if (static_cast<unsigned char>(c) >= ' ')
+      out += c;
+  }
+  return out;
+}
+
+std::string draw_chart(const Chart& chart) {
+  Axis x, y;
+  y.logarithmic = chart.log_y;
+  x.from = left, x.to = right, y.from = bottom, y.to = top;
+  for (const Curve& c : chart.curves)
+    for (size_t i = 0; i < c.x.size(); i++) x.include(c.x[i]), y.include(c.y[i]);
+  x.settle();
+  y.settle();
+
+  std::string svg = fmt::format("<svg class=\"chart\" viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\" aria-label=\"{}\">",
+                                width, height, escape_markup(chart.title));
+  svg += text(left, 18, "start", chart.title, " class=\"title\"");
+  for (const double v : x.ticks(8)) {
+    svg += line(x.pixel(v), top, x.pixel(v), bottom, "grid");
+    svg += text(x.pixel(v), bottom + 16, "middle", fmt::format("{:g}", v));
+  }
+  for (const double v : y.ticks(6)) {
+    svg += line(left, y.pixel(v), right, y.pixel(v), "grid");
+    svg += text(left - 6, y.pixel(v) + 4, "end", fmt::format("{:g}", v));
+  }
+  svg += text((left + right) / 2, bottom + 34, "middle", chart.x_label);
+  svg += text(0, 0, "middle", chart.y_label,
+              fmt::format(" transform=\"translate(14 {:.0f}) rotate(-90)\"", (top + bottom) / 2).c_str());
+  if (chart.x_mark > x.low && chart.x_mark < x.high) {
+    svg += line(x.pixel(chart.x_mark), top, x.pixel(chart.x_mark), bottom, "mark");
+    svg += text(x.pixel(chart.x_mark) + 4, top + 12, "start", chart.x_mark_label);
+  }
+  for (size_t i = 0; i < chart.curves.size(); i++)
+    svg += fmt::format("<path fill=\"none\" stroke=\"{}\" stroke-width=\"1.6\" d=\"{}\"/>", curve_colour(i),
+                       path_of(chart.curves[i], x, y));
+  // The legend: one row, names in turn.
+  double at = left;
+  for (size_t i = 0; i < chart.curves.size(); i++) {
+    const std::string& name = chart.curves[i].name;
+    svg += fmt::format("<rect x=\"{:.1f}\" y=\"{:.0f}\" width=\"14\" height=\"3\" fill=\"{}\"/>", at, height - 15,
+                       curve_colour(i));
+    svg += text(at + 19, height - 10, "start", name);
+    at += 36 + 6.6 * static_cast<double>(name.size());
+  }
+  return svg + "</svg>";
+}
+
+}  // namespace sr
