@@ -43,25 +43,26 @@ fs::path default_name(const fs::path& scan, const char* suffix) {
 
 // No result may land on a file that is read, or on another result.
 void refuse_overwriting(const Arguments& a, const std::vector<ScanRequest>& requests) {
-  std::map<fs::path, fs::path> written_for;  // where a result would land -> its scan
+  std::map<fs::path, const ScanRequest*> written_for;  // where a result would land -> whose it is
   std::vector<fs::path> read = a.scans, results{a.json};
   read.push_back(a.weights);
   for (const ScanRequest& r : requests)
     for (const fs::path& result : {r.output, r.change, r.uncertainty}) {
       if (result.empty()) continue;
       results.push_back(result);
-      const auto [other, fresh] = written_for.emplace(scan_identity(result), r.input);
-      if (!fresh && other->second != r.input)
+      const auto [other, fresh] = written_for.emplace(scan_identity(result), &r);
+      if (!fresh && other->second != &r)
         throw Error(
             Status::bad_usage,
             fmt::format("{} and {} would both be written to {}; restore them in two calls, each with its own -o",
-                        other->second.string(), r.input.string(), result.string()));
+                        other->second->input.string(), r.input.string(), result.string()));
     }
   for (const fs::path& scan : a.scans)
     if (const auto at = written_for.find(scan_identity(scan)); at != written_for.end())
-      throw Error(Status::bad_usage,
-                  fmt::format("{} would be overwritten by {}; -o takes another name", scan.string(),
-                              at->second == scan ? "its own result" : "the result of " + at->second.string()));
+      throw Error(
+          Status::bad_usage,
+          fmt::format("{} would be overwritten by {}; -o takes another name", scan.string(),
+                      at->second->input == scan ? "its own result" : "the result of " + at->second->input.string()));
   if (!a.json.empty()) refuse_scan_name("--json", a.json);
   refuse_collisions(read, results);
 }
