@@ -64,24 +64,25 @@ void check_name(const std::filesystem::path& header_path, const HeaderKind& kind
   }
 }
 
-std::unique_ptr<ByteSource> open_image_of_pair(const std::filesystem::path& header_path) {
-  const std::optional<std::filesystem::path> image = find_sibling(header_path, ".img");
-  if (!image) refuse(header_path, "has no .img file with its voxels beside it", "put both into one folder");
-  return std::make_unique<ByteSource>(*image, ByteSource::Gzip::by_name_and_content);
-}
-
-std::filesystem::path header_path_of(const std::filesystem::path& path) {
-  if (!is_image_name(path)) return path;
-  const std::optional<std::filesystem::path> header = find_sibling(path, ".hdr");
-  if (!header) refuse(path, "has no .hdr file with its header beside it", "put both into one folder");
-  return *header;
+// The other file of a pair. Where there are several, as after gzip -k, the voxels of one may be older than the other's,
+// so the choice is said.
+std::filesystem::path choose_sibling(const std::filesystem::path& path, const std::string& extension,
+                                     const std::string& what_it_holds, Findings& findings) {
+  const std::vector<std::filesystem::path> found = find_siblings(path, extension);
+  if (found.empty())
+    refuse(path, fmt::format("has no {} file with its {} beside it", extension, what_it_holds),
+           "put both into one folder");
+  if (found.size() > 1)
+    findings.push_back({Level::warning,
+                        fmt::format("has both {} and {} beside it, and {} is read", found[0].filename().string(),
+                                    found[1].filename().string(), found[0].filename().string()),
+                        "remove the one that does not belong to it"});
+  return found.front();
 }
 
 }  // namespace
 
 ScanReader::Impl::Impl(const std::filesystem::path& given) : path(given) {
-  const std::filesystem::path header_path = header_path_of(given);
-  auto source = std::make_unique<ByteSource>(header_path, ByteSource::Gzip::by_content);
   Findings findings;
   const auto settle = [&](const std::filesystem::path& about) {
     for (const Finding& finding : findings) {
@@ -91,6 +92,10 @@ ScanReader::Impl::Impl(const std::filesystem::path& given) : path(given) {
     findings.clear();
   };
 
+  const bool image_given = is_image_name(given);
+  const std::filesystem::path header_path = image_given ? choose_sibling(given, ".hdr", "header", findings) : given;
+  settle(given);
+  auto source = std::make_unique<ByteSource>(header_path, ByteSource::Gzip::by_content);
   std::array<std::byte, header_bytes(2)> first_bytes;
   const int64_t n = source->read_at(0, first_bytes.data(), header_bytes(2));
   if (n < header_bytes(2) && !source->damage().empty()) refuse_as_cut(*source, n, header_bytes(2));
@@ -108,7 +113,9 @@ ScanReader::Impl::Impl(const std::filesystem::path& given) : path(given) {
   if (header.kind.single_file) {
     voxels = std::move(source);
   } else {
-    voxels = open_image_of_pair(header_path);
+    const std::filesystem::path image_path = image_given ? given : choose_sibling(given, ".img", "voxels", findings);
+    settle(given);
+    voxels = std::make_unique<ByteSource>(image_path, ByteSource::Gzip::by_name_and_content);
     check_file_size(voxel_extent(header), voxels->file_bytes(), voxels->compressed(), findings);
     settle(voxels->path());
   }

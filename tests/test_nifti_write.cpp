@@ -12,11 +12,11 @@ using namespace sr;
 using namespace sr::test;
 
 TEST_CASE("a copy keeps values, placement, units and extensions") {
-  const TemporaryFolder folder;
   for (const auto& [name, e] : expected().items()) {
     for (const OutputType type : {OutputType::float32, OutputType::input}) {
       for (const std::string extension : {".nii", ".nii.gz", ".hdr", ".img.gz"}) {
         CAPTURE(name, static_cast<int>(type), extension);
+        const TemporaryFolder folder;  // of its own: a plain pair beside a gzipped one is warned of
         const fs::path out = folder / ("copy" + extension);
         ScanWriter::Options options;
         options.type = type;
