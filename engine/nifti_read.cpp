@@ -20,6 +20,9 @@ constexpr int64_t kPiece = int64_t{1} << 20;  // raw bytes decoded at a time
 // A gzip file that claims to have shrunk more than this is unpacked once without keeping anything before memory is set
 // aside for it: scans shrink 1.5 to 5 times, masks up to 300 times, and those are unpacked in no time.
 constexpr int64_t kUnusualRatio = 32;
+// gzip's checksum stands behind whatever follows the last voxel. To reach it this much is unpacked at least, and
+// kUnusualRatio times the file's size: more than honest files hold, and work in proportion to the file.
+constexpr int64_t kLeastTail = int64_t{64} << 20;
 
 std::string sentence(const std::filesystem::path& path, const Finding& finding) {
   return fmt::format("{} {}; {}", path.string(), finding.message, finding.fix);
@@ -35,6 +38,22 @@ std::string sentence(const std::filesystem::path& path, const Finding& finding) 
            "copy the file again");
   }
   refuse(source.path(), fmt::format("ends after {} of {} bytes", got, claimed), "copy the file again");
+}
+
+// No gzip file is trusted before its checksum was compared. read: what was, up to `end`.
+void verify_checksum(ByteSource& source, const char* read, int64_t end) {
+  const int64_t most = std::max(kLeastTail, kUnusualRatio * source.file_bytes());
+  const bool reached = source.read_to_end(most);
+  if (!source.damage().empty()) refuse_as_cut(source, end, end);
+  if (source.cut_short()) {
+    refuse(source.path(), fmt::format("is cut short behind its {}, before the end of gzip's checksum", read),
+           "copy the file again");
+  }
+  if (!reached) {
+    refuse(source.path(),
+           fmt::format("goes on for more than {} bytes behind its {}, too far to reach gzip's checksum", most, read),
+           "unpack it with gunzip");
+  }
 }
 
 // Linux promises memory that it does not have and ends the process that uses it, so the machine's own is asked first.
@@ -113,6 +132,7 @@ ScanReader::Impl::Impl(const std::filesystem::path& given) : path(given) {
   if (header.kind.single_file) {
     voxels = std::move(source);
   } else {
+    verify_checksum(*source, "header", header_bytes(header.kind.version));
     const std::filesystem::path image_path = image_given ? given : choose_sibling(given, ".img", "voxels", findings);
     settle(given);
     voxels = std::make_unique<ByteSource>(image_path, ByteSource::Gzip::by_name_and_content);
@@ -169,11 +189,9 @@ Volume ScanReader::read(int64_t t, int64_t* n_nonfinite) {
     nonfinite += decode_voxels(raw, info.datatype, info.byte_swapped, scaling,
                                std::span(volume.data).subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
   }
-  // Behind the last voxel comes gzip's checksum: asking for one more byte makes zlib look at it.
-  if (t == info.n_volumes - 1) {
-    std::byte beyond;
-    impl_->voxels->read_at(extent.end(), &beyond, 1);
-    if (!impl_->voxels->damage().empty()) refuse_as_cut(*impl_->voxels, extent.end(), extent.end());
+  if (t == info.n_volumes - 1 && !impl_->verified) {
+    verify_checksum(*impl_->voxels, "last voxel", extent.end());
+    impl_->verified = true;
   }
   if (n_nonfinite != nullptr) *n_nonfinite = nonfinite;
   return volume;
