@@ -296,6 +296,39 @@ TEST_CASE("a place that cannot be written is named before anything is computed")
   }
 }
 
+TEST_CASE("only a regular file is replaced by a result") {
+  const TemporaryFolder folder;
+  const ScanReader scan(kGolden / "int16.nii");
+  REQUIRE(::mkfifo((folder / "pipe.nii").c_str(), 0600) == 0);
+  REQUIRE(::mkfifo((folder / "pair.img").c_str(), 0600) == 0);
+  fs::create_symlink("pipe.nii", folder / "link.nii");
+  fs::create_symlink("/dev/null", folder / "null.nii.gz");
+  const size_t before = folder.n_files();
+  for (const auto& [given, named] : {std::pair{"pipe.nii", "pipe.nii"}, std::pair{"pair.hdr", "pair.img"},
+                                     std::pair{"link.nii", "link.nii"}, std::pair{"null.nii.gz", "null.nii.gz"}}) {
+    CAPTURE(given);
+    const Error e = error_of([&] { ScanWriter(folder / given, scan, {}); });
+    CHECK(e.status == Status::bad_output);
+    CHECK_THAT(e.what(), ContainsSubstring(std::string(named) + " cannot be written: it is not a regular file"));
+  }
+  CHECK(folder.n_files() == before);
+  // A link to a regular file is replaced by the result, and the file it led to stays.
+  write_bytes(folder / "kept.nii", {'o', 'l', 'd'});
+  fs::create_symlink("kept.nii", folder / "result.nii");
+  copy_scan(kGolden / "int16.nii", folder / "result.nii", {});
+  CHECK(fs::is_regular_file(fs::symlink_status(folder / "result.nii")));
+  CHECK(read_bytes(folder / "kept.nii").size() == 3);
+}
+
+TEST_CASE("a result's name may be as long as a file system allows") {
+  const TemporaryFolder folder;
+  for (const std::string extension : {".nii", ".nii.gz", ".hdr"}) {
+    const std::string name = std::string(255 - extension.size(), 'x') + extension;
+    copy_scan(kGolden / "int16.nii", folder / name, {});
+    CHECK(ScanReader(folder / name).info().size == ScanReader(kGolden / "int16.nii").info().size);
+  }
+}
+
 // A limit on the size of files stands for a full disk: write() fails in the same way, with another errno.
 
 TEST_CASE("a write that fails is one sentence and leaves nothing") {
