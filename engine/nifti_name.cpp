@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "engine/nifti.h"
 
@@ -59,17 +60,24 @@ bool is_gzip_name(const std::filesystem::path& path) {
   return to_case(path.extension().string(), false) == ".gz";
 }
 
-std::optional<std::filesystem::path> find_sibling(const std::filesystem::path& path, const std::string& extension) {
-  const std::filesystem::path stem = split_scan_name(path).stem;
-  for (const std::string& candidate : {extension, extension + ".gz"}) {
-    for (const bool upper : {false, true}) {
-      std::filesystem::path sibling = stem;
-      sibling += to_case(candidate, upper);
+std::vector<std::filesystem::path> find_siblings(const std::filesystem::path& path, const std::string& extension) {
+  const ScanName name = split_scan_name(path);
+  const bool gzip = is_gzip_name(path), upper = path.string().ends_with(to_case(name.extension, true));
+  std::vector<std::filesystem::path> found;
+  for (const bool its_gzip : {gzip, !gzip}) {
+    for (const bool its_upper : {upper, !upper}) {
+      std::filesystem::path sibling = name.stem;
+      sibling += to_case(its_gzip ? extension + ".gz" : extension, its_upper);
       std::error_code ignored;
-      if (std::filesystem::exists(sibling, ignored)) return sibling;
+      if (!std::filesystem::exists(sibling, ignored)) continue;
+      // Where the file system knows no case, both spellings are one file.
+      const bool known = std::any_of(found.begin(), found.end(), [&](const std::filesystem::path& other) {
+        return std::filesystem::equivalent(sibling, other, ignored);
+      });
+      if (!known) found.push_back(sibling);
     }
   }
-  return std::nullopt;
+  return found;
 }
 
 }  // namespace sr

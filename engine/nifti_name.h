@@ -2,8 +2,8 @@
 #pragma once
 
 #include <filesystem>
-#include <optional>
 #include <string>
+#include <vector>
 
 namespace sr {
 
@@ -11,7 +11,8 @@ bool is_pair_name(const std::filesystem::path& path);   // .hdr or .img
 bool is_image_name(const std::filesystem::path& path);  // .img
 bool is_gzip_name(const std::filesystem::path& path);   // any name that ends in .gz
 
-// The other file of a pair, in whichever spelling exists: "a/scan.hdr" and ".img" -> "a/scan.img", "a/scan.img.gz", ...
-std::optional<std::filesystem::path> find_sibling(const std::filesystem::path& path, const std::string& extension);
+// The other file of a pair, in every spelling that exists: "a/scan.hdr" and ".img" -> "a/scan.img", "a/scan.img.gz",
+// ... The likeliest partner is first: compressed like the file given, then in the same case.
+std::vector<std::filesystem::path> find_siblings(const std::filesystem::path& path, const std::string& extension);
 
 }  // namespace sr

@@ -20,6 +20,9 @@ constexpr int64_t kPiece = int64_t{1} << 20;  // raw bytes decoded at a time
 // A gzip file that claims to have shrunk more than this is unpacked once without keeping anything before memory is set
 // aside for it: scans shrink 1.5 to 5 times, masks up to 300 times, and those are unpacked in no time.
 constexpr int64_t kUnusualRatio = 32;
+// gzip's checksum stands behind whatever follows the last voxel. To reach it this much is unpacked at least, and
+// kUnusualRatio times the file's size: more than honest files hold, and work in proportion to the file.
+constexpr int64_t kLeastTail = int64_t{64} << 20;
 
 std::string sentence(const std::filesystem::path& path, const Finding& finding) {
   return fmt::format("{} {}; {}", path.string(), finding.message, finding.fix);
@@ -35,6 +38,22 @@ std::string sentence(const std::filesystem::path& path, const Finding& finding) 
            "copy the file again");
   }
   refuse(source.path(), fmt::format("ends after {} of {} bytes", got, claimed), "copy the file again");
+}
+
+// No gzip file is trusted before its checksum was compared. read: what was, up to `end`.
+void verify_checksum(ByteSource& source, const char* read, int64_t end) {
+  const int64_t most = std::max(kLeastTail, kUnusualRatio * source.file_bytes());
+  const bool reached = source.read_to_end(most);
+  if (!source.damage().empty()) refuse_as_cut(source, end, end);
+  if (source.cut_short()) {
+    refuse(source.path(), fmt::format("is cut short behind its {}, before the end of gzip's checksum", read),
+           "copy the file again");
+  }
+  if (!reached) {
+    refuse(source.path(),
+           fmt::format("goes on for more than {} bytes behind its {}, too far to reach gzip's checksum", most, read),
+           "unpack it with gunzip");
+  }
 }
 
 // Linux promises memory that it does not have and ends the process that uses it, so the machine's own is asked first.
@@ -64,24 +83,25 @@ void check_name(const std::filesystem::path& header_path, const HeaderKind& kind
   }
 }
 
-std::unique_ptr<ByteSource> open_image_of_pair(const std::filesystem::path& header_path) {
-  const std::optional<std::filesystem::path> image = find_sibling(header_path, ".img");
-  if (!image) refuse(header_path, "has no .img file with its voxels beside it", "put both into one folder");
-  return std::make_unique<ByteSource>(*image, ByteSource::Gzip::by_name_and_content);
-}
-
-std::filesystem::path header_path_of(const std::filesystem::path& path) {
-  if (!is_image_name(path)) return path;
-  const std::optional<std::filesystem::path> header = find_sibling(path, ".hdr");
-  if (!header) refuse(path, "has no .hdr file with its header beside it", "put both into one folder");
-  return *header;
+// The other file of a pair. Where there are several, as after gzip -k, the voxels of one may be older than the other's,
+// so the choice is said.
+std::filesystem::path choose_sibling(const std::filesystem::path& path, const std::string& extension,
+                                     const std::string& what_it_holds, Findings& findings) {
+  const std::vector<std::filesystem::path> found = find_siblings(path, extension);
+  if (found.empty())
+    refuse(path, fmt::format("has no {} file with its {} beside it", extension, what_it_holds),
+           "put both into one folder");
+  if (found.size() > 1)
+    findings.push_back({Level::warning,
+                        fmt::format("has both {} and {} beside it, and {} is read", found[0].filename().string(),
+                                    found[1].filename().string(), found[0].filename().string()),
+                        "remove the one that does not belong to it"});
+  return found.front();
 }
 
 }  // namespace
 
 ScanReader::Impl::Impl(const std::filesystem::path& given) : path(given) {
-  const std::filesystem::path header_path = header_path_of(given);
-  auto source = std::make_unique<ByteSource>(header_path, ByteSource::Gzip::by_content);
   Findings findings;
   const auto settle = [&](const std::filesystem::path& about) {
     for (const Finding& finding : findings) {
@@ -91,6 +111,10 @@ ScanReader::Impl::Impl(const std::filesystem::path& given) : path(given) {
     findings.clear();
   };
 
+  const bool image_given = is_image_name(given);
+  const std::filesystem::path header_path = image_given ? choose_sibling(given, ".hdr", "header", findings) : given;
+  settle(given);
+  auto source = std::make_unique<ByteSource>(header_path, ByteSource::Gzip::by_content);
   std::array<std::byte, header_bytes(2)> first_bytes;
   const int64_t n = source->read_at(0, first_bytes.data(), header_bytes(2));
   if (n < header_bytes(2) && !source->damage().empty()) refuse_as_cut(*source, n, header_bytes(2));
@@ -108,7 +132,10 @@ ScanReader::Impl::Impl(const std::filesystem::path& given) : path(given) {
   if (header.kind.single_file) {
     voxels = std::move(source);
   } else {
-    voxels = open_image_of_pair(header_path);
+    verify_checksum(*source, "header", header_bytes(header.kind.version));
+    const std::filesystem::path image_path = image_given ? given : choose_sibling(given, ".img", "voxels", findings);
+    settle(given);
+    voxels = std::make_unique<ByteSource>(image_path, ByteSource::Gzip::by_name_and_content);
     check_file_size(voxel_extent(header), voxels->file_bytes(), voxels->compressed(), findings);
     settle(voxels->path());
   }
@@ -162,11 +189,9 @@ Volume ScanReader::read(int64_t t, int64_t* n_nonfinite) {
     nonfinite += decode_voxels(raw, info.datatype, info.byte_swapped, scaling,
                                std::span(volume.data).subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
   }
-  // Behind the last voxel comes gzip's checksum: asking for one more byte makes zlib look at it.
-  if (t == info.n_volumes - 1) {
-    std::byte beyond;
-    impl_->voxels->read_at(extent.end(), &beyond, 1);
-    if (!impl_->voxels->damage().empty()) refuse_as_cut(*impl_->voxels, extent.end(), extent.end());
+  if (t == info.n_volumes - 1 && !impl_->verified) {
+    verify_checksum(*impl_->voxels, "last voxel", extent.end());
+    impl_->verified = true;
   }
   if (n_nonfinite != nullptr) *n_nonfinite = nonfinite;
   return volume;

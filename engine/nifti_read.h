@@ -21,6 +21,7 @@ struct ScanReader::Impl {
   ScanInfo info;
   std::vector<std::string> warnings;
   std::unique_ptr<ByteSource> voxels;
+  bool verified = false;  // the checksum of the file with the voxels was compared
 };
 
 // The public view of a checked header.

@@ -35,7 +35,11 @@ std::filesystem::path temporary_name(const std::filesystem::path& folder) {
 
 TemporaryFile::TemporaryFile(const std::filesystem::path& final_path) : final_path_(final_path) {
   std::error_code ignored;
-  if (std::filesystem::is_directory(final_path, ignored)) fail(final_path, "it is a folder");
+  // Renaming would put the result in the place of a pipe or a device, or of a link to one, and not into it.
+  const std::filesystem::file_status there = std::filesystem::status(final_path, ignored);
+  if (std::filesystem::is_directory(there)) fail(final_path, "it is a folder");
+  if (std::filesystem::exists(there) && !std::filesystem::is_regular_file(there))
+    fail(final_path, "it is not a regular file; choose another name");
   const std::filesystem::path parent = final_path.parent_path();
   const std::filesystem::path folder = parent.empty() ? "." : parent;
   if (!std::filesystem::exists(folder, ignored))

@@ -102,7 +102,7 @@ int64_t ByteSource::read_plain(int64_t offset, void* to, int64_t n) {
 // Forwards is cheap to skip; backwards starts the stream again.
 int64_t ByteSource::read_gzip(int64_t offset, void* to, int64_t n) {
   if (::gzseek(gz_, offset, SEEK_SET) != offset) {
-    damage_ = "cannot seek";
+    if (damage_.empty()) damage_ = "cannot seek";
     return 0;
   }
   int64_t done = 0;
@@ -112,23 +112,31 @@ int64_t ByteSource::read_gzip(int64_t offset, void* to, int64_t n) {
     if (got <= 0) break;
     done += got;
   }
-  if (done < n) {
-    int code = Z_OK;
-    const std::string message = ::gzerror(gz_, &code);
-    if (code == Z_ERRNO) fail_with_errno(path_, "cannot be read");
-    // Z_BUF_ERROR is zlib's code for a stream that simply stops.
-    if (code != Z_OK && code != Z_BUF_ERROR) damage_ = message.substr(message.find(' ') + 1);  // behind "<fd:3>:"
-  }
+  // Asked for even where all bytes came: zlib reads ahead, tells once of what it met there, and gzseek forgets it.
+  int code = Z_OK;
+  const std::string message = ::gzerror(gz_, &code);
+  if (code == Z_ERRNO) fail_with_errno(path_, "cannot be read");
+  // Z_BUF_ERROR is zlib's code for a stream that simply stops.
+  if (code == Z_BUF_ERROR) cut_short_ = true;
+  if (code != Z_OK && code != Z_BUF_ERROR) damage_ = message.substr(message.find(' ') + 1);  // behind "<fd:3>:"
   return done;
 }
 
 int64_t ByteSource::count_up_to(int64_t enough) {
-  if (!compressed()) return std::min(file_bytes_, enough);
+  return compressed() ? skim(0, enough) : std::min(file_bytes_, enough);
+}
+
+bool ByteSource::read_to_end(int64_t most) {
+  // One byte more than may be there: its absence makes zlib look behind the contents.
+  return !compressed() || skim(::gztell(gz_), most + 1) <= most;
+}
+
+int64_t ByteSource::skim(int64_t offset, int64_t most) {
   std::vector<char> scratch(kGzipBuffer);
   int64_t counted = 0;
-  while (counted < enough) {
-    const int64_t wanted = std::min<int64_t>(kGzipBuffer, enough - counted);
-    const int64_t got = read_gzip(counted, scratch.data(), wanted);
+  while (counted < most) {
+    const int64_t wanted = std::min<int64_t>(kGzipBuffer, most - counted);
+    const int64_t got = read_gzip(offset + counted, scratch.data(), wanted);
     counted += got;
     if (got < wanted) break;
   }

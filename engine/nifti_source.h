@@ -29,12 +29,18 @@ class ByteSource {
   int64_t read_at(int64_t offset, void* to, int64_t n);
   // gzip's word for what is wrong; empty if the contents are sound as far as they were read.
   const std::string& damage() const { return damage_; }
+  // A gzip stream was seen to stop before its checksum and length, or earlier.
+  bool cut_short() const { return cut_short_; }
+  // Unpacks what follows the bytes read last, keeping nothing, so that gzip's checksum behind it is compared; damage()
+  // and cut_short() tell. false: the contents go on for more than `most` bytes. Plain files have no checksum.
+  bool read_to_end(int64_t most);
   // Bytes the contents really have, counted no further than `enough`; keeps nothing in memory.
   int64_t count_up_to(int64_t enough);
 
  private:
   int64_t read_plain(int64_t offset, void* to, int64_t n);
   int64_t read_gzip(int64_t offset, void* to, int64_t n);
+  int64_t skim(int64_t offset, int64_t most);  // gzip contents from an offset on: how many, keeping none
   void open_gzip();
 
   std::filesystem::path path_;
@@ -42,6 +48,7 @@ class ByteSource {
   gzFile gz_ = nullptr;
   int64_t file_bytes_ = 0;
   std::string damage_;
+  bool cut_short_ = false;
 };
 
 }  // namespace sr

@@ -52,6 +52,42 @@ TEST_CASE("either file of a pair opens it") {
   CHECK(read_all(by_gz_image) == expected()["pair_gz.hdr.gz"]["data"].get<std::vector<float>>());
 }
 
+// A plain pair and a gzipped one of the same stem, with different voxels.
+TEST_CASE("of two pairs with one stem the file that was named is read") {
+  const TemporaryFolder folder;
+  fs::copy_file(kGolden / "pair.hdr", folder / "scan.hdr");
+  fs::copy_file(kGolden / "pair.img", folder / "scan.img");
+  Bytes other = read_bytes(kGolden / "pair.img");
+  other[0] ^= 1;
+  write_bytes(folder / "scan.hdr.gz", gzip(read_bytes(kGolden / "pair.hdr")));
+  write_bytes(folder / "scan.img.gz", gzip(other));
+  const float plain_value = ScanReader(kGolden / "pair.hdr").read(0).data[0];
+  struct Case {
+    const char *named, *warning;
+    bool plain;
+  };
+  for (const Case& c : {Case{"scan.img", "scan.img has both scan.hdr and scan.hdr.gz beside it", true},
+                        Case{"scan.img.gz", "scan.img.gz has both scan.hdr.gz and scan.hdr beside it", false},
+                        Case{"scan.hdr", "scan.hdr has both scan.img and scan.img.gz beside it", true},
+                        Case{"scan.hdr.gz", "scan.hdr.gz has both scan.img.gz and scan.img beside it", false}}) {
+    CAPTURE(c.named);
+    ScanReader scan(folder / c.named);
+    CHECK((scan.read(0).data[0] == plain_value) == c.plain);
+    CHECK(scan.compressed() != c.plain);
+    REQUIRE(scan.warnings().size() == 1);
+    CHECK_THAT(scan.warnings()[0], ContainsSubstring(c.warning));
+  }
+  // One header for both images: the named image is read without a word.
+  fs::remove(folder / "scan.hdr.gz");
+  ScanReader scan(folder / "scan.img.gz");
+  CHECK(scan.read(0).data[0] != plain_value);
+  CHECK(scan.warnings().empty());
+  // One image, compressed otherwise than its header.
+  fs::remove(folder / "scan.img");
+  CHECK(ScanReader(folder / "scan.hdr").compressed());
+  CHECK(ScanReader(folder / "scan.hdr").warnings().empty());
+}
+
 TEST_CASE("a scan without qform and sform is placed by its voxel size") {
   const ScanReader scan(kGolden / "no_forms.nii");
   CHECK(scan.info().orientation() == "RAS");

@@ -12,11 +12,11 @@ using namespace sr;
 using namespace sr::test;
 
 TEST_CASE("a copy keeps values, placement, units and extensions") {
-  const TemporaryFolder folder;
   for (const auto& [name, e] : expected().items()) {
     for (const OutputType type : {OutputType::float32, OutputType::input}) {
       for (const std::string extension : {".nii", ".nii.gz", ".hdr", ".img.gz"}) {
         CAPTURE(name, static_cast<int>(type), extension);
+        const TemporaryFolder folder;  // of its own: a plain pair beside a gzipped one is warned of
         const fs::path out = folder / ("copy" + extension);
         ScanWriter::Options options;
         options.type = type;
@@ -293,6 +293,39 @@ TEST_CASE("a place that cannot be written is named before anything is computed")
     fs::permissions(folder.path(), fs::perms::owner_read | fs::perms::owner_exec);
     CHECK_THAT(error_of([&] { ScanWriter(folder / "new.nii", scan, {}); }).what(),
                ContainsSubstring("Permission denied"));
+  }
+}
+
+TEST_CASE("only a regular file is replaced by a result") {
+  const TemporaryFolder folder;
+  const ScanReader scan(kGolden / "int16.nii");
+  REQUIRE(::mkfifo((folder / "pipe.nii").c_str(), 0600) == 0);
+  REQUIRE(::mkfifo((folder / "pair.img").c_str(), 0600) == 0);
+  fs::create_symlink("pipe.nii", folder / "link.nii");
+  fs::create_symlink("/dev/null", folder / "null.nii.gz");
+  const size_t before = folder.n_files();
+  for (const auto& [given, named] : {std::pair{"pipe.nii", "pipe.nii"}, std::pair{"pair.hdr", "pair.img"},
+                                     std::pair{"link.nii", "link.nii"}, std::pair{"null.nii.gz", "null.nii.gz"}}) {
+    CAPTURE(given);
+    const Error e = error_of([&] { ScanWriter(folder / given, scan, {}); });
+    CHECK(e.status == Status::bad_output);
+    CHECK_THAT(e.what(), ContainsSubstring(std::string(named) + " cannot be written: it is not a regular file"));
+  }
+  CHECK(folder.n_files() == before);
+  // A link to a regular file is replaced by the result, and the file it led to stays.
+  write_bytes(folder / "kept.nii", {'o', 'l', 'd'});
+  fs::create_symlink("kept.nii", folder / "result.nii");
+  copy_scan(kGolden / "int16.nii", folder / "result.nii", {});
+  CHECK(fs::is_regular_file(fs::symlink_status(folder / "result.nii")));
+  CHECK(read_bytes(folder / "kept.nii").size() == 3);
+}
+
+TEST_CASE("a result's name may be as long as a file system allows") {
+  const TemporaryFolder folder;
+  for (const std::string extension : {".nii", ".nii.gz", ".hdr"}) {
+    const std::string name = std::string(255 - extension.size(), 'x') + extension;
+    copy_scan(kGolden / "int16.nii", folder / name, {});
+    CHECK(ScanReader(folder / name).info().size == ScanReader(kGolden / "int16.nii").info().size);
   }
 }
 
