@@ -18,7 +18,8 @@ void warn(const std::filesystem::path& scan, const std::string& sentence) {
 }  // namespace
 
 std::filesystem::path scan_identity(const std::filesystem::path& scan) {
-  std::filesystem::path file = std::filesystem::weakly_canonical(scan);
+  // Made absolute first: of a relative name of which no part exists, weakly_canonical keeps whatever spelling it has.
+  std::filesystem::path file = std::filesystem::weakly_canonical(std::filesystem::absolute(scan));
   if (!is_pair_name(file)) return file;
   file = split_scan_name(file).stem;
   return file += ".hdr";
