@@ -23,7 +23,7 @@ struct BackendOptions {
   Size3 patch{70, 70, 70};
   int threads = 0;         // 0: as many as the process may use
   int batch = 0;           // patches in flight; 0: one per group of 8 threads
-  int64_t max_memory = 0;  // bytes that the patches in flight may take together; 0: nine tenths of the machine's memory
+  int64_t max_memory = 0;  // bytes, of patches in flight and threads' scratch; 0: nine tenths of the machine's memory
 };
 
 // Called after each patch, one call at a time; false stops the run with Error{interrupted}. done counts up to total,
@@ -45,9 +45,9 @@ class Backend {
   // output has the input's size; every voxel is written. It does not depend on threads or batch, to the last bit.
   virtual void restore(const RestoreJob& job, Volume& output) = 0;
   virtual std::string describe() const = 0;  // "CPU (AVX2), 2 threads, 1 patch in flight"
-  virtual int threads() const = 0;
+  virtual int threads() const = 0;           // that have something to do: no more than patches in flight, of `ref`
   virtual int batch() const = 0;
-  virtual int64_t buffer_bytes() const = 0;  // of all patches in flight
+  virtual int64_t buffer_bytes() const = 0;  // of all patches in flight, the threads' scratch included
 };
 
 // The network must outlive the backend. Throws Error{device_trouble} where one patch does not fit into the memory.

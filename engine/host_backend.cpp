@@ -20,6 +20,7 @@ namespace {
 // The convolution, in the two precisions. Prepared once for a network, shared by all patches in flight.
 struct CpuConvs {
   using Value = float;
+  static constexpr bool threads_share_a_patch = true;
   std::vector<PackedConv> packed;
 
   CpuConvs(const Mdcsrn& network, ConvAlgorithm algorithm) {
@@ -29,17 +30,25 @@ struct CpuConvs {
            ChannelSums* sums, ConvScratch& scratch) const {
     conv3d_forward_cpu(f, x, prologue, packed[static_cast<size_t>(conv.id)], y, sums, scratch);
   }
+  // What each thread keeps beside the patches: enough for the largest layer.
+  int64_t scratch_bytes(const Layout& layout) const {
+    int64_t largest = 0;
+    for (const PackedConv& conv : packed) largest = std::max(largest, conv3d_scratch_bytes(layout, conv));
+    return largest;
+  }
   static Layout layout(Size3 patch) { return padded_layout(patch); }
   static std::string name() { return fmt::format("CPU ({})", cpu_target()); }
 };
 
 struct RefConvs {
   using Value = double;
+  static constexpr bool threads_share_a_patch = false;
   RefConvs(const Mdcsrn&, ConvAlgorithm) {}
   void run(Features<double> f, Channels x, Prologue<double> prologue, const ConvLayer& conv, Channels y,
            ChannelSums* sums, ConvScratch&) const {
     conv3d_forward_ref(f, x, prologue, conv.view(), y, sums);
   }
+  int64_t scratch_bytes(const Layout&) const { return 0; }
   static Layout layout(Size3 patch) { return dense_layout(patch); }
   static std::string name() { return "reference (plain loops, double)"; }
 };
@@ -156,7 +165,9 @@ class HostBackend : public Backend {
         plan_(network, Convs::layout(options.patch)),
         convs_(network, options.conv) {
     options_.threads = options.threads > 0 ? options.threads : usable_processors();
+    scratch_bytes_ = convs_.scratch_bytes(plan_.layout);
     options_.batch = patches_in_flight(options.batch);
+    if (!Convs::threads_share_a_patch) options_.threads = options_.batch;
     lanes_.resize(static_cast<size_t>(options_.batch));
   }
 
@@ -180,24 +191,28 @@ class HostBackend : public Backend {
   }
   int threads() const override { return options_.threads; }
   int batch() const override { return options_.batch; }
-  int64_t buffer_bytes() const override { return options_.batch * lane_bytes(); }
+  int64_t buffer_bytes() const override { return options_.batch * lane_bytes() + all_scratch_bytes(); }
 
  private:
   int64_t lane_bytes() const { return plan_.elements() * int64_t{sizeof(typename Convs::Value)}; }
+  // The threads are shared out among the lanes: their number does not depend on how many lanes there are.
+  int64_t all_scratch_bytes() const { return options_.threads * scratch_bytes_; }
 
   int patches_in_flight(int asked) const {
     const int64_t machine = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE) / 10 * 9;
     const int64_t limit = options_.max_memory > 0 ? options_.max_memory : machine;
-    if (lane_bytes() > limit) {
+    const int64_t room = limit - all_scratch_bytes();
+    if (lane_bytes() > room) {
       const Size3 p = options_.patch;
       throw Error(Status::device_trouble,
-                  fmt::format("{} on a patch of {}x{}x{} needs {} MB and {} MB are allowed{}; --patch takes a smaller "
-                              "one",
-                              network_.model.name(), p.w, p.h, p.d, lane_bytes() / 1000000, limit / 1000000,
+                  fmt::format("{} on a patch of {}x{}x{} by {} thread{} needs {} MB and {} MB are allowed{}; --patch "
+                              "takes a smaller one",
+                              network_.model.name(), p.w, p.h, p.d, options_.threads, options_.threads == 1 ? "" : "s",
+                              (lane_bytes() + all_scratch_bytes()) / 1000000, limit / 1000000,
                               options_.max_memory > 0 ? " by --max-memory" : " on this machine"));
     }
     const int wanted = asked > 0 ? asked : std::max(1, options_.threads / 8);
-    return static_cast<int>(std::clamp<int64_t>(limit / lane_bytes(), 1, std::min(wanted, options_.threads)));
+    return static_cast<int>(std::clamp<int64_t>(room / lane_bytes(), 1, std::min(wanted, options_.threads)));
   }
 
   // A volume with fewer patches than lanes needs only so many.
@@ -226,6 +241,7 @@ class HostBackend : public Backend {
   BackendOptions options_;
   Plan plan_;
   Convs convs_;
+  int64_t scratch_bytes_ = 0;                        // of one thread
   std::vector<std::unique_ptr<Lane<Convs>>> lanes_;  // options_.batch of them, made when first used
 };
 

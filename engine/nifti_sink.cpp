@@ -46,6 +46,7 @@ TemporaryFile::TemporaryFile(const std::filesystem::path& final_path) : final_pa
     fail(final_path, fmt::format("there is no folder {}", folder.string()));
   do {
     temporary_path_ = temporary_name(folder);
+    live_.remember(temporary_path_.c_str());
     // 0666 less the umask, as for any file that a user makes.
     fd_ = ::open(temporary_path_.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
   } while (fd_ < 0 && errno == EEXIST);
@@ -85,6 +86,7 @@ void TemporaryFile::close() {
 void TemporaryFile::publish() {
   if (::rename(temporary_path_.c_str(), final_path_.c_str()) != 0) fail(final_path_, std::strerror(errno));
   temporary_path_.clear();
+  live_.forget();
 }
 
 // --- ByteSink ---

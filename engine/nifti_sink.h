@@ -9,10 +9,13 @@
 #include <memory>
 #include <span>
 
+#include "engine/temporary_files.h"
+
 namespace sr {
 
-// A file under a hidden name in the folder of its final path; publish() renames it, the destructor removes it. Throws
-// Error{bad_output} naming the final path; every write is checked.
+// A file under a hidden name in the folder of its final path; publish() renames it, the destructor removes it, and so
+// does remove_live_temporaries() where a signal ends the program. Throws Error{bad_output} naming the final path; every
+// write is checked.
 class TemporaryFile {
  public:
   explicit TemporaryFile(const std::filesystem::path& final_path);
@@ -29,6 +32,7 @@ class TemporaryFile {
   void write_all(int64_t offset, std::span<const std::byte> bytes);
 
   std::filesystem::path final_path_, temporary_path_;
+  LiveTemporary live_;
   int fd_ = -1;
   int64_t end_ = 0;
 };

@@ -50,7 +50,7 @@ typedef int (*srengine_progress)(int done, int total, void* user);
 typedef struct {
   int threads;        /* 0: as many as the process may use */
   int batch;          /* patches in flight; 0: one per group of 8 threads */
-  int64_t max_memory; /* bytes for the patches in flight; 0: nine tenths of the machine's memory */
+  int64_t max_memory; /* bytes, of patches in flight and threads' scratch; 0: nine tenths of the machine's memory */
   int patch;          /* edge in voxels, 70 */
   int margin;         /* voxels of each face of a patch that are not kept, 3 */
   srengine_batch_norm batch_norm;

@@ -98,4 +98,12 @@ ConvPlan plan_conv3d(const Layout& layout, const PackedConv::Impl& conv) {
   return plan_winograd(layout, conv);
 }
 
+int64_t conv3d_scratch_bytes(const Layout& layout, const PackedConv& conv) {
+  return plan_conv3d(layout, conv.impl()).total * int64_t{sizeof(float)};
+}
+
+int conv3d_items(const Layout& layout, const PackedConv& conv) {
+  return plan_conv3d(layout, conv.impl()).n_items();
+}
+
 }  // namespace sr

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <functional>
 #include <stdexcept>
@@ -28,9 +29,11 @@ struct Outcome {
 // A running srengine in a folder of the caller's. Its streams go to files outside that folder.
 class Program {
  public:
-  // stdout_to, stderr_to: a device or file instead of being collected; "" closes the stream.
+  // stdout_to, stderr_to: a device or file instead of being collected; "" closes the stream. nohup: HUP is off when the
+  // program starts.
   struct Streams {
     std::string stdout_to = "collect", stderr_to = "collect";
+    bool nohup = false;
   };
 
   Program(const std::filesystem::path& folder, const std::vector<std::string>& arguments, const Streams& streams)
@@ -48,7 +51,19 @@ class Program {
     ::posix_spawn_file_actions_addchdir_np(&actions, folder.c_str());
     redirect(actions, STDOUT_FILENO, streams_.stdout_to);
     redirect(actions, STDERR_FILENO, streams_.stderr_to);
-    const int failed = ::posix_spawn(&pid_, SR_PROGRAM, &actions, nullptr, argv.data(), environ);
+    // Signals that whoever started the tests has switched off would stay so in the program.
+    sigset_t defaults;
+    ::sigemptyset(&defaults);
+    for (const int number : {SIGINT, SIGTERM}) ::sigaddset(&defaults, number);
+    if (!streams_.nohup) ::sigaddset(&defaults, SIGHUP);
+    posix_spawnattr_t attributes;
+    ::posix_spawnattr_init(&attributes);
+    ::posix_spawnattr_setsigdefault(&attributes, &defaults);
+    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    const auto before = std::signal(SIGHUP, streams_.nohup ? SIG_IGN : SIG_DFL);
+    const int failed = ::posix_spawn(&pid_, SR_PROGRAM, &actions, &attributes, argv.data(), environ);
+    std::signal(SIGHUP, before);
+    ::posix_spawnattr_destroy(&attributes);
     ::posix_spawn_file_actions_destroy(&actions);
     if (failed) throw std::runtime_error("cannot start " SR_PROGRAM);
   }

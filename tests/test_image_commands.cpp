@@ -181,6 +181,8 @@ TEST_CASE("what cannot be done is refused in one sentence and leaves nothing beh
   refused(folder, "phantom -o p.nii.gz --voxel 1x0x1", 2, "1x0x1");
   refused(folder, "phantom -o p.nii.gz --noise -1", 2, "-1");
   refused(folder, "phantom -o p.nii.gz --size 8x8x8 --labels no/such/l.nii", 5, "no/such");
+  refused(folder, "phantom -o p.nii.gz --size 8x8x8 --labels ./p.nii.gz", 2, "overwritten by the labels");
+  refused(folder, "phantom -o p.hdr --size 8x8x8 --labels p.img", 2, "overwritten by the labels");
 
   // A constant reference.
   const ScanReader head(folder.path / "head.nii.gz");

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "engine/pipeline.h"
+#include "engine/plan.h"
 #include "tests/catch.h"
 
 using namespace sr;
@@ -48,6 +49,20 @@ RestoreOptions small_patches(BackendKind kind) {
   options.backend.threads = 2;
   options.margin = 1;
   return options;
+}
+
+// A patch that layers cut up: 30x40x28 voxels, i x j x k.
+RestoreOptions several_items() {
+  RestoreOptions options = small_patches(BackendKind::cpu);
+  options.backend.patch = {28, 40, 30};
+  return options;
+}
+
+std::vector<PackedConv> packed(const Weights& weights, ConvAlgorithm algorithm) {
+  const Mdcsrn network(weights);
+  std::vector<PackedConv> layers;
+  for (const ConvLayer* conv : network.convs()) layers.emplace_back(conv->view(), algorithm);
+  return layers;
 }
 
 // Largest |result - expected| in units of the expected volume's rms; NaN counts as infinite.
@@ -108,20 +123,46 @@ TEST_CASE("every variant and batch-norm mode equals PyTorch in float64") {
 }
 
 TEST_CASE("threads and patches in flight do not change a bit") {
-  const Weights weights = random_weights(parse_model_name("b2u2,k=4"), 1);
-  const Volume input = wavy({21, 19, 23});
-  for (const BatchNorm mode : {BatchNorm::patch, BatchNorm::scan}) {
-    std::vector<float> first;
-    for (const auto& [threads, batch] : {std::pair{1, 1}, {2, 1}, {2, 2}, {3, 2}, {5, 5}}) {
-      RestoreOptions options = small_patches(BackendKind::cpu);
-      options.backend.threads = threads;
-      options.backend.batch = batch;
+  const Weights weights = random_weights(parse_model_name("b1u2,k=4"), 1);
+  const Volume input = wavy({30, 38, 30});  // two patches along z and x
+  for (const ConvAlgorithm conv : {ConvAlgorithm::winograd4, ConvAlgorithm::direct}) {
+    RestoreOptions options = several_items();
+    options.backend.conv = conv;
+    // Where a layer is one item, all threads but one stand by.
+    for (const PackedConv& layer : packed(weights, conv))
+      REQUIRE(conv3d_items(padded_layout(options.backend.patch), layer) >= 5);
+    for (const BatchNorm mode : {BatchNorm::patch, BatchNorm::scan}) {
       options.batch_norm = mode;
-      const Volume result = Restorer(weights, options).restore(input, {});
-      if (first.empty()) first = result.data;
-      INFO(threads << " threads, " << batch << " patches in flight");
-      CHECK(result.data == first);
+      std::vector<float> first;
+      for (const auto& [threads, batch] : {std::pair{1, 1}, {2, 1}, {5, 1}, {2, 2}, {5, 2}}) {
+        options.backend.threads = threads;
+        options.backend.batch = batch;
+        const Volume result = Restorer(weights, options).restore(input, {});
+        if (first.empty()) first = result.data;
+        INFO(threads << " threads, " << batch << " patches in flight");
+        CHECK(result.data == first);
+      }
     }
+  }
+}
+
+TEST_CASE("patches whose layers are cut into several items equal the plain loops") {
+  const Weights weights = random_weights(parse_model_name("b1u2,k=4"), 1);
+  const Volume input = wavy({28, 40, 30});
+  RestoreOptions options = several_items();
+  options.margin = 0;
+  options.backend.kind = BackendKind::ref;
+  const Volume plain = Restorer(weights, options).restore(input, {});
+  const std::vector<double> expected(plain.data.begin(), plain.data.end());
+  options.backend.kind = BackendKind::cpu;
+  options.backend.threads = 3;
+  // The tolerances of the golden volumes, above.
+  for (const auto& [conv, tolerance] :
+       {std::pair{ConvAlgorithm::direct, 2e-5}, {ConvAlgorithm::winograd2, 3e-5}, {ConvAlgorithm::winograd4, 1e-4}}) {
+    options.backend.conv = conv;
+    const double error = worst_error(Restorer(weights, options).restore(input, {}), expected);
+    INFO("conv " << static_cast<int>(conv));
+    CHECK(error < tolerance);
   }
 }
 
@@ -208,13 +249,51 @@ TEST_CASE("options that cannot work are refused by name") {
 TEST_CASE("--max-memory lowers the patches in flight, not the result") {
   const Weights weights = random_weights(parse_model_name("b1u1,k=4"), 1);
   RestoreOptions options = small_patches(BackendKind::cpu);
-  options.backend.threads = options.backend.batch = 4;
-  const Restorer roomy(weights, options);
-  CHECK(roomy.backend().batch() == 4);
-  options.backend.max_memory = roomy.backend().buffer_bytes() / 2;
+  options.backend.threads = 4;
+  const auto bytes_of = [&](int batch) {
+    options.backend.batch = batch;
+    const Restorer roomy(weights, options);
+    CHECK(roomy.backend().batch() == batch);
+    return roomy.backend().buffer_bytes();
+  };
+  const int64_t one = bytes_of(1), two = bytes_of(2), four = bytes_of(4);
+  CHECK(four - two == 2 * (two - one));
+  options.backend.max_memory = four - 1;
+  CHECK(Restorer(weights, options).backend().batch() == 3);
+  options.backend.max_memory = two;
   Restorer tight(weights, options);
   CHECK(tight.backend().batch() == 2);
-  CHECK(tight.backend().buffer_bytes() <= options.backend.max_memory);
+  CHECK(tight.backend().buffer_bytes() == two);
+  options.backend.max_memory = one - 1;
+  CHECK_THROWS_AS(Restorer(weights, options), Error);
+}
+
+TEST_CASE("the memory of a run counts what each thread keeps") {
+  const Weights weights = random_weights(parse_model_name("b1u2,k=4"), 1);
+  RestoreOptions options = several_items();
+  options.backend.batch = 1;
+  const auto bytes_of = [&](int threads) {
+    options.backend.threads = threads;
+    return Restorer(weights, options).backend().buffer_bytes();
+  };
+  const Layout layout = padded_layout(options.backend.patch);
+  int64_t scratch = 0;
+  for (const PackedConv& conv : packed(weights, options.backend.conv))
+    scratch = std::max(scratch, conv3d_scratch_bytes(layout, conv));
+  CHECK(scratch > 0);
+  CHECK(bytes_of(1) == Plan(Mdcsrn(weights), layout).elements() * int64_t{sizeof(float)} + scratch);
+  CHECK(bytes_of(5) == bytes_of(1) + 4 * scratch);
+}
+
+TEST_CASE("a patch of the plain loops is one thread's") {
+  const Weights weights = random_weights(parse_model_name("b1u1,k=4"), 1);
+  RestoreOptions options = small_patches(BackendKind::ref);
+  options.backend.threads = 4;
+  options.backend.batch = 1;
+  CHECK(Restorer(weights, options).backend().describe() ==
+        "reference (plain loops, double), 1 thread, 1 patch in flight");
+  options.backend.batch = 3;
+  CHECK(Restorer(weights, options).backend().threads() == 3);
 }
 
 TEST_CASE("a constant volume stays finite") {

@@ -10,28 +10,34 @@ using namespace sr;
 
 namespace {
 
-// How often each index of an axis of n voxels is written by patches of the given size and margin, merged as
-// merge_patch does it.
-std::vector<int> coverage(int n, int patch, int margin) {
-  const PatchGrid grid = make_patch_grid({1, 1, n}, {2 * margin + 1, 2 * margin + 1, patch}, margin);
+// How often each index of an axis (0: z, 1: y, 2: x) of n voxels is written by patches of the given size and margin,
+// merged as merge_patch does it.
+std::vector<int> coverage(int axis, int n, int patch, int margin) {
+  const auto along_axis = [axis](int there, int elsewhere) {
+    return Size3{axis == 0 ? there : elsewhere, axis == 1 ? there : elsewhere, axis == 2 ? there : elsewhere};
+  };
+  const PatchGrid grid = make_patch_grid(along_axis(n, 1), along_axis(patch, 2 * margin + 1), margin);
   std::vector<int> count(static_cast<size_t>(n));
   const Layout layout = dense_layout(grid.patch);
   std::vector<double> buffer(static_cast<size_t>(buffer_elements(layout, 1)), 1.0);
   for (int i = 0; i < grid.count(); i++) {
     std::vector<float> volume(static_cast<size_t>(n));
     merge_patch(Features<double>{buffer.data(), layout}, 0, grid.origin(i), margin, {}, volume.data(), grid.volume);
-    for (size_t x = 0; x < volume.size(); x++) count[x] += volume[x] != 0;
+    for (size_t v = 0; v < volume.size(); v++) count[v] += volume[v] != 0;
   }
   return count;
 }
 
 }  // namespace
 
-TEST_CASE("every voxel is written exactly once for all sizes from 1 to 200") {
-  for (int n = 1; n <= 200; n++)
-    for (const auto& [patch, margin] : {std::pair{70, 3}, {24, 8}, {7, 3}, {5, 0}, {16, 5}})
-      for (const int c : coverage(n, patch, margin))
-        if (c != 1) FAIL("size " << n << ", patch " << patch << ", margin " << margin << ": written " << c << " times");
+TEST_CASE("every voxel is written exactly once for all sizes from 1 to 200, along each axis") {
+  for (int axis = 0; axis < 3; axis++)
+    for (int n = 1; n <= 200; n++)
+      for (const auto& [patch, margin] : {std::pair{70, 3}, {24, 8}, {7, 3}, {5, 0}, {16, 5}})
+        for (const int c : coverage(axis, n, patch, margin))
+          if (c != 1)
+            FAIL("axis " << axis << ", size " << n << ", patch " << patch << ", margin " << margin << ": written " << c
+                         << " times");
   SUCCEED();
 }
 

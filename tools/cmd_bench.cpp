@@ -89,7 +89,10 @@ void bench(Arguments& a) {
   const Volume volume = test_volume({patch.d - 2 * a.options.margin, patch.h - 2 * a.options.margin, stride * batch});
 
   catch_interrupts();
-  const double peak = measure_fma_peak_gflops(restorer.backend().threads());
+  // Before, between and after the repeats: the machine may have been busy with something else at any one time.
+  double peak = 0;
+  const auto sample_peak = [&] { peak = std::max(peak, measure_fma_peak_gflops(restorer.backend().threads())); };
+  sample_peak();
   std::vector<double> ms;
   ProgressBar bar("bench", ProgressBar::style_for_stderr(false));
   for (int repeat = -1; repeat < a.patches; repeat++) {  // -1: warm-up, first touch of the buffers
@@ -98,6 +101,7 @@ void bench(Arguments& a) {
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (interrupted()) throw Error(Status::interrupted, "interrupted");
     if (repeat >= 0) ms.push_back(1e3 * seconds / batch);
+    sample_peak();
     bar.update(repeat + 2, a.patches + 1);
   }
   std::sort(ms.begin(), ms.end());

@@ -7,6 +7,7 @@
 #include "engine/phantom.h"
 #include "tools/commands.h"
 #include "tools/parse.h"
+#include "tools/scan_transform.h"
 
 namespace sr {
 namespace {
@@ -22,6 +23,9 @@ void run(Arguments& a) {
   a.options.size = parse_size(a.size);
   a.options.voxel_mm = parse_voxel_mm(a.voxel);
   a.options.bias_field = !a.no_bias;
+  if (!a.labels.empty() && scan_identity(a.labels) == scan_identity(a.output))
+    throw Error(Status::bad_usage,
+                fmt::format("{} would be overwritten by the labels; --labels takes another name", a.output.string()));
   ScanWriter::Options options;
   options.description = fmt::format("srengine {} phantom seed {}", SRENGINE_VERSION, a.options.seed);
   // Both files are opened before the head is drawn, so that a name that cannot be written costs no time.

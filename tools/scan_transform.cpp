@@ -18,9 +18,11 @@ void warn(const std::filesystem::path& scan, const std::string& sentence) {
 }  // namespace
 
 std::filesystem::path scan_identity(const std::filesystem::path& scan) {
+  // Made absolute first: of a relative name of which no part exists, weakly_canonical keeps whatever spelling it has.
   std::error_code error;  // a loop of links, a name that is too long: whoever opens it will say so
-  std::filesystem::path file = std::filesystem::weakly_canonical(scan, error);
-  if (error) file = std::filesystem::absolute(scan, error);
+  const std::filesystem::path whole = std::filesystem::absolute(scan, error);
+  std::filesystem::path file = std::filesystem::weakly_canonical(whole, error);
+  if (error) file = whole;
   if (!is_pair_name(file)) return file;
   file = split_scan_name(file).stem;
   return file += ".hdr";

@@ -9,6 +9,7 @@
 
 #include "engine/status.h"
 #include "tools/commands.h"
+#include "tools/interrupt.h"
 #include "tools/progress.h"
 #include "weights/weights_error.h"
 
@@ -31,6 +32,7 @@ void reserve_standard_streams() {
 int main(int argc, char** argv) {
   reserve_standard_streams();
   std::signal(SIGPIPE, SIG_IGN);  // a reader that has gone is an error of writing, not the end in mid-scan
+  sr::clean_up_on_signals();
   CLI::App app{"srengine restores the resolution of 3D brain MRI with mDCSRN networks."};
   app.set_version_flag("--version", "srengine " SRENGINE_VERSION);
   app.require_subcommand(1);
