@@ -75,7 +75,8 @@ RestoreReport Restorer::restore_scan(const std::filesystem::path& input, const s
   report.batch_norm = batch_norm_;
   report.warnings = reader.warnings();
   if (report.n_nonfinite > 0)
-    report.warnings.push_back(fmt::format("{} voxels were not finite and counted as 0", report.n_nonfinite));
+    report.warnings.push_back(
+        fmt::format("{} has {} voxels that are not finite and were taken as 0", input.string(), report.n_nonfinite));
   return report;
 }
 

@@ -101,8 +101,7 @@ void run(Arguments& a) {
         bar.update(n, total);
         return !interrupted();
       });
-      for (const std::string& warning : done.warnings)
-        note(fmt::format("srengine: warning: {}: {}", a.scans[i].string(), warning));
+      for (const std::string& warning : done.warnings) note(fmt::format("srengine: warning: {}", warning));
       report["scans"].push_back(scan_report(done));
       fmt::print("{}\n", outputs[i].string());
     } catch (const Error& e) {
