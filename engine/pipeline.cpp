@@ -127,14 +127,17 @@ RestoreReport Restorer::restore_scan(const ScanRequest& request, const Progress&
   report.n_patches = make_patch_grid(grid, options_.backend.patch, options_.margin).count();
   report.batch_norm = batch_norm_;
   report.warnings = reader.warnings();
+  const std::vector<std::string>& of_writer = writer.warnings();
+  report.warnings.insert(report.warnings.end(), of_writer.begin(), of_writer.end());
   if (report.n_nonfinite > 0)
-    report.warnings.push_back(fmt::format("{} voxels were not finite and counted as 0", report.n_nonfinite));
+    report.warnings.push_back(fmt::format("{} has {} voxels that are not finite and were taken as 0",
+                                          request.input.string(), report.n_nonfinite));
   if (report.n_nonfinite_result > 0)
     report.warnings.push_back(
-        fmt::format("{} voxels of the result are not finite: the scan's values and the weights' "
-                    "normalization do not go together",
-                    report.n_nonfinite_result));
-  if (!unlike.empty()) report.warnings.push_back(unlike);
+        fmt::format("{}: {} voxels of the result are not finite; the scan's values and the "
+                    "weights' normalization do not go together",
+                    request.input.string(), report.n_nonfinite_result));
+  if (!unlike.empty()) report.warnings.push_back(fmt::format("{}: {}", request.input.string(), unlike));
   return report;
 }
 

@@ -210,11 +210,25 @@ TEST_CASE("a 4D scan is degraded and evaluated volume by volume") {
   CHECK(test.at("psnr").get<double>() == Approx(sum / 5));
 }
 
+TEST_CASE("a warning names its file once") {
+  const Folder folder;
+  fs::copy(SR_TEST_DATA "/golden/nifti/int16.nii", folder.path / "scan.nii");
+  std::fstream file(folder.path / "scan.nii", std::ios::binary | std::ios::in | std::ios::out);
+  file.seekp(72).put(7);  // bitpix, which the reader doubts and the datatype overrules
+  file.close();
+  for (const std::string command : {"degrade", "upsample"}) {
+    const Outcome outcome = done(folder, command + " scan.nii -o " + command + ".nii --factor 1x1x1");
+    INFO(outcome.said);
+    CHECK(outcome.said.find("srengine: warning: scan.nii has bitpix 7") != std::string::npos);
+  }
+}
+
 TEST_CASE("voxels that are not finite are reported, and refused by metrics") {
   const Folder folder;
   const std::string scan = SR_TEST_DATA "/golden/nifti/nonfinite.nii";
   const Outcome degraded = done(folder, "degrade '" + scan + "' -o low.nii --factor 1x1x1");
   INFO(degraded.said);
-  CHECK(degraded.said.find("not finite and were taken as 0") != std::string::npos);
+  CHECK(degraded.said.find("warning: " + scan + " has 3 voxels that are not finite and were taken as 0") !=
+        std::string::npos);
   refused(folder, "evaluate -r '" + scan + "' low.nii", 3, "not finite");
 }

@@ -143,8 +143,7 @@ nlohmann::json restore_one(const Arguments& a, Restorer& restorer, ScanRequest& 
     bar.update(n, total);
     return !interrupted();
   });
-  for (const std::string& warning : done.warnings)
-    note(fmt::format("srengine: warning: {}: {}", request.input.string(), warning));
+  for (const std::string& warning : done.warnings) note(fmt::format("srengine: warning: {}", warning));
   for (const fs::path& result : {request.output, request.change, request.uncertainty})
     if (!result.empty()) fmt::print("{}\n", result.string());
   return scan_report(done);

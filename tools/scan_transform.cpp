@@ -11,8 +11,9 @@
 namespace sr {
 namespace {
 
-void warn(const std::filesystem::path& scan, const std::string& sentence) {
-  note(fmt::format("srengine: warning: {}: {}", scan.string(), sentence));
+// A sentence that names its file.
+void warn(const std::string& sentence) {
+  note(fmt::format("srengine: warning: {}", sentence));
 }
 
 }  // namespace
@@ -33,7 +34,7 @@ void transform_scan(ScanReader& in, const std::filesystem::path& out, const Scan
   if (scan_identity(in.path()) == scan_identity(out))
     throw Error(Status::bad_usage,
                 fmt::format("{} would be overwritten by its own result; -o takes another name", in.path().string()));
-  for (const std::string& warning : in.warnings()) warn(in.path(), warning);
+  for (const std::string& warning : in.warnings()) warn(warning);
   ScanWriter writer(out, in, options);
   int64_t n_nonfinite = 0;
   for (int64_t t = 0; t < in.info().n_volumes; ++t) {
@@ -42,8 +43,9 @@ void transform_scan(ScanReader& in, const std::filesystem::path& out, const Scan
     n_nonfinite += here;
   }
   writer.commit();
-  if (n_nonfinite) warn(in.path(), fmt::format("{} voxels are not finite and were taken as 0", n_nonfinite));
-  for (const std::string& warning : writer.warnings()) warn(out, warning);
+  if (n_nonfinite)
+    warn(fmt::format("{} has {} voxels that are not finite and were taken as 0", in.path().string(), n_nonfinite));
+  for (const std::string& warning : writer.warnings()) warn(warning);
 }
 
 double misplacement_mm(const ScanInfo& a, const ScanInfo& b) {
