@@ -1,10 +1,14 @@
 // Weights files: what is written is read back, and whatever is wrong with a file is said in one sentence.
+#include <sys/stat.h>
+
+#include <chrono>
 #include <cstring>
 #include <random>
 #include <set>
 
 #include "tests/catch.h"
 #include "tests/weights_files.h"
+#include "weights/bounded_json.h"
 #include "weights/element_type.h"
 #include "weights/file_io.h"
 #include "weights/model_json.h"
@@ -371,6 +375,40 @@ TEST_CASE("random damage is refused or harmless, never fatal") {
     refused += refusal([&] { load_weights(folder / "fuzz.bin"); }) != accepted;
   }
   CHECK(refused > 1900);  // what passes hit a digit of the provenance, or wrote the byte that was there
+}
+
+TEST_CASE("a file is written whole, under any name, and only over a file") {
+  const Folder folder;
+  const std::vector<uint8_t> bytes{1, 2, 3};
+  const auto n_files = [&] { return std::distance(fs::directory_iterator(folder.path), fs::directory_iterator()); };
+  write_file_whole(folder / "new", bytes);
+  CHECK(read_file(folder / "new") == bytes);
+  const Bytes parts[] = {bytes, {}, bytes};
+  write_file_whole(folder / "new", parts);
+  CHECK(read_file(folder / "new") == std::vector<uint8_t>{1, 2, 3, 1, 2, 3});
+  // As long as file systems allow: a temporary name must not be longer.
+  write_file_whole(folder / std::string(255, 'n'), bytes);
+  CHECK(n_files() == 2);
+
+  const auto refused = [&](const fs::path& path) {
+    try {
+      write_file_whole(path, bytes);
+    } catch (const NotWritten& e) {
+      return std::string(e.what());
+    }
+    return accepted;
+  };
+  mentions(refused(folder / std::string(256, 'n')), "cannot be written");
+  mentions(refused(folder / "no" / "such" / "folder"), "cannot be written");
+  fs::create_directory(folder / "folder");
+  mentions(refused(folder / "folder"), "not a regular file");
+  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  mentions(refused(folder / "pipe"), "not a regular file");
+  fs::create_symlink("pipe", folder / "link");
+  mentions(refused(folder / "link"), "not a regular file");
+  CHECK(fs::is_fifo(folder / "pipe"));
+  CHECK(fs::is_symlink(folder / "link"));
+  CHECK(n_files() == 5);
 }
 
 TEST_CASE("what is not a file is refused") {
