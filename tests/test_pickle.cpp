@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "tests/catch.h"
+#include "tests/largest_request.h"
 #include "tests/weights_files.h"
 #include "weights/checkpoint.h"
 #include "weights/pickle.h"
@@ -35,7 +36,14 @@ std::string refused(const std::string& body) {
 }
 
 std::string unicode(const std::string& text) {
-  return "X"s + static_cast<char>(text.size()) + "\0\0\0"s + text;
+  const auto n = static_cast<uint32_t>(text.size());
+  return "X"s + std::string(reinterpret_cast<const char*>(&n), sizeof n) + text;
+}
+
+std::string repeated(const std::string& text, size_t n) {
+  std::string out;
+  for (size_t i = 0; i < n; ++i) out += text;
+  return out;
 }
 
 // PyTorch's stream around the pickle of an object, without storages.
@@ -182,6 +190,45 @@ TEST_CASE("objects that contain themselves, or each other twice, end") {
   mentions(read(std::string("(") + doubled + "t"), "no dictionary of named tensors");
   mentions(read("N"), "no dictionary of named tensors");
   mentions(read("]"), "no dictionary of named tensors");
+}
+
+TEST_CASE("what the memo repeats is not copied") {
+  const auto read = [](const std::string& object) {
+    const std::string stream = stream_of(object);
+    const Folder folder;
+    write_bytes(folder / "x.pt", bytes_of(stream));
+    test::all_requests = 0;
+    const std::string sentence = refusal([&] { read_checkpoint(folder / "x.pt"); });
+    // The file itself, 56 bytes for an object, 16 for an item, and vectors that double as they grow.
+    CHECK(test::all_requests < 200 * stream.size() + 100'000);
+    return sentence;
+  };
+  const std::string long_name = unicode(std::string(100'000, 'k')) + "q\0"s, dict = "ccollections\nOrderedDict\n";
+  // Entries that share one long name: nothing in them, dictionaries, storages.
+  mentions(read("}(" + long_name + "N" + repeated("h\0N"s, 30'000) + "u"), "no dictionary of named tensors");
+  mentions(read("}(" + long_name + "}" + repeated("h\0}"s, 30'000) + "u"), "a name of 100001 letters, 'kkk");
+  mentions(read("(" + long_name + repeated("(" + unicode("storage") + "ctorch\nFloatStorage\nh\0NK\1tQ"s, 1000) + "t"),
+           "storage in a way");
+  // A list of entries that one dictionary names many times over, or many dictionaries once each.
+  const std::string list = "]q\1(" + unicode("a") + "N\x86q\0"s + repeated("h\0"s, 3000) + "e";
+  mentions(read(list + "0" + dict + "(" + repeated("h\1", 3000) + "tR"), "more than one list");
+  mentions(read(list + "0}(" + repeated(unicode("b") + dict + "h\1\x85R", 3000) + "u"),
+           "many dictionaries of one list");
+  // One list for one dictionary is how Python 2 wrote them.
+  mentions(read(list + "0" + dict + "h\1\x85R"), "no dictionary of named tensors");
+
+  // One tensor without numbers under one name in many dictionaries.
+  const std::string storage =
+      "(" + unicode("storage") + "ctorch\nFloatStorage\n" + unicode("0") + unicode("cpu") + "K\0NtQ"s;
+  const std::string tensor =
+      "ctorch._utils\n_rebuild_tensor_v2\n(" + storage + "K\0K\0\x85K\1\x85\x89"s + dict + ")RtR";
+  std::string stream = stream_of(tensor + "q\1" + "0" + unicode(std::string(1000, 'w')) + "q\0"s + "0}(" +
+                                 repeated(unicode("d") + "}h\0h\1s"s, 3000) + "u");
+  stream.erase(stream.size() - 4);
+  stream += "\x80\x02]" + unicode("0") + "a." + std::string(8, '\0');
+  const Folder folder;
+  write_bytes(folder / "x.pt", bytes_of(stream));
+  mentions(refusal([&] { read_checkpoint(folder / "x.pt"); }), "repeats its names");
 }
 
 TEST_CASE("tensors that lie about their storage are refused") {
