@@ -352,6 +352,31 @@ TEST_CASE("every damaged field of a weights file is refused with a sentence that
   }
 }
 
+TEST_CASE("JSON takes time by its length, however wide and deep it is") {
+  const auto start = std::chrono::steady_clock::now();
+  std::string header = "{";
+  for (int i = 0; i < 50'000; ++i)
+    header += (i ? ",\"tensor" : "\"tensor") + std::to_string(i) +
+              R"(":{"dtype":"F32","shape":[1,1,3,3,3],"data_offsets":[0,108]})";
+  CHECK(parse_json_object(header + "}", "header").size() == 50'000);
+
+  // Lists within wide lists within wide lists.
+  std::string nested = "[]";
+  for (int depth = 2; depth < 16; ++depth) {
+    std::string wide = "[" + nested;
+    for (int i = 0; i < 10'000; ++i) wide += ",[]";
+    nested = wide + "]";
+  }
+  CHECK(parse_json_object("{\"a\":" + nested + "}", "nested").size() == 1);
+  std::string many = "{\"a\":[[]";
+  for (int i = 0; i < 5'000'000; ++i) many += ",[]";
+  mentions(refusal([&] { parse_json_object(many + "]}", "many"); }), "more than 1000000 values");
+  mentions(refusal([&] { parse_json_object("{\"" + std::string(1 << 20, 'x') + "\n", "long"); }), "cannot be read");
+  CHECK(refusal([&] { parse_json_object("{\"" + std::string(1 << 20, 'x') + "\n", "long"); }).size() < 1000);
+  // A quarter of a second; a pass over all siblings at the end of each value took minutes.
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(20));
+}
+
 TEST_CASE("a file that ends anywhere is refused") {
   const Folder folder;
   const std::vector<uint8_t> bytes = small_file(folder).file();
