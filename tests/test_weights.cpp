@@ -452,3 +452,21 @@ TEST_CASE("describe lists every layer and the totals") {
                            "random numbers", "fits the tensors"})
     mentions(text, part);
 }
+
+TEST_CASE("what a file's provenance says cannot drive a terminal") {
+  const Folder folder;
+  Weights weights = random_weights(parse_model_name("b1u1,k=1"), 1);
+  weights.provenance = {{"note\x1b[2J",
+                         "red\x1b[31m\x7f caf\xc3\xa9 \xc2\x9b"
+                         "1m"},
+                        {"list",
+                         {"\xc2\x9b"
+                          "2m\x7f"}}};
+  save_weights(folder / "w.bin", weights);
+  const std::string text = describe(load_weights(folder / "w.bin"), folder / "w.bin");
+  mentions(text, "note?[2J");
+  mentions(text, "red?[31m? caf\xc3\xa9 ??1m");
+  mentions(text, "??2m?");
+  CHECK(std::none_of(text.begin(), text.end(), [](char c) { return (c >= 0 && c < ' ' && c != '\n') || c == 0x7f; }));
+  CHECK(text.find("\xc2\x9b") == std::string::npos);
+}
