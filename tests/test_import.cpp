@@ -176,6 +176,16 @@ TEST_CASE("what tensors cannot say is taken from the options") {
   CHECK(import_checkpoint(golden / "own_zip.pt", options).weights.provenance["note"] == "a sentence");
 }
 
+TEST_CASE("the explanation cannot drive a terminal") {
+  const Folder folder;
+  TensorGroup group = tensors_of("own.expected.safetensors");
+  for (NamedTensor& t : group.tensors) t.name = "\x1b[2J." + t.name;
+  write_checkpoint(folder / "x.safetensors", group);
+  const std::string text = joined(import_checkpoint(folder / "x.safetensors").explanation);
+  mentions(text, "?[2J.stem.conv.weight");
+  CHECK(text.find('\x1b') == std::string::npos);
+}
+
 TEST_CASE("several networks in one file are told apart by --key") {
   mentions(refusal([] { import_checkpoint(golden / "own_twice.pt"); }), "'model', 'ema'; choose one with --key");
   ImportOptions options;

@@ -7,6 +7,7 @@
 #include "weights/bounded_json.h"
 #include "weights/checkpoint.h"
 #include "weights/infer.h"
+#include "weights/printable.h"
 
 namespace sr {
 namespace {
@@ -70,7 +71,7 @@ std::vector<std::string> table_of(const std::vector<Match>& matches) {
   }
   std::vector<std::string> lines;
   for (const Match& m : matches)
-    lines.push_back(fmt::format("{:<{}}  {:<{}}  {}{}", m.from, name_width, m.shape, shape_width, m.to,
+    lines.push_back(fmt::format("{:<{}}  {:<{}}  {}{}", printable(m.from), name_width, m.shape, shape_width, m.to,
                                 m.folded ? " (folded)" : ""));
   return lines;
 }
@@ -125,7 +126,7 @@ ImportResult import_checkpoint(const std::filesystem::path& path, const ImportOp
   check_against_schema(weights, where);
 
   result.explanation.push_back(
-      fmt::format("{}, {} tensors under {}", checkpoint.format, network.matches.size(), group_path));
+      fmt::format("{}, {} tensors under {}", checkpoint.format, network.matches.size(), printable(group_path)));
   for (const std::string& line : table_of(network.matches)) result.explanation.push_back(line);
   for (const std::string& note : network.notes) result.explanation.push_back(note);
   return result;
