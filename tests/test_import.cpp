@@ -186,6 +186,20 @@ TEST_CASE("the explanation cannot drive a terminal") {
   CHECK(text.find('\x1b') == std::string::npos);
 }
 
+TEST_CASE("scalars beside our own names are ignored, as beside others") {
+  const Folder folder;
+  TensorGroup group = tensors_of("own.expected.safetensors");
+  group.tensors.push_back({"step", {}, {3}});
+  group.tensors.push_back({"blocks.0.units.0.norm.num_batches_tracked", {}, {3}});
+  write_checkpoint(folder / "x.safetensors", group);
+  check_import((folder / "x.safetensors").string(), "own");
+  mentions(joined(import_checkpoint(folder / "x.safetensors").explanation), "'step'");
+  std::erase_if(group.tensors, [](auto& t) { return t.name == "stem.conv.weight"; });
+  group.tensors.push_back({"stem.conv.weight", {}, {3}});
+  write_checkpoint(folder / "x.safetensors", group);
+  mentions(refusal([&] { import_checkpoint(folder / "x.safetensors"); }), "a stem of 0 channels");
+}
+
 TEST_CASE("several networks in one file are told apart by --key") {
   mentions(refusal([] { import_checkpoint(golden / "own_twice.pt"); }), "'model', 'ema'; choose one with --key");
   ImportOptions options;
