@@ -200,6 +200,18 @@ TEST_CASE("scalars beside our own names are ignored, as beside others") {
   mentions(refusal([&] { import_checkpoint(folder / "x.safetensors"); }), "a stem of 0 channels");
 }
 
+TEST_CASE("a damaged weights file is not imported as a sound one") {
+  const Folder folder;
+  Weights weights = random_weights(parse_model_name("b1u1,k=2"), 1);
+  save_weights(folder / "w.bin", weights);
+  const std::vector<uint8_t> sound = read_file(folder / "w.bin");
+  CHECK(refusal([&] { import_checkpoint(folder / "w.bin"); }) == accepted);
+  std::vector<uint8_t> damaged = sound;
+  damaged[damaged.size() - 5] ^= 1;
+  write_bytes(folder / "w.bin", damaged);
+  mentions(refusal([&] { import_checkpoint(folder / "w.bin"); }), "checksum does not fit its tensors");
+}
+
 TEST_CASE("several networks in one file are told apart by --key") {
   mentions(refusal([] { import_checkpoint(golden / "own_twice.pt"); }), "'model', 'ema'; choose one with --key");
   ImportOptions options;

@@ -76,10 +76,13 @@ std::vector<std::string> table_of(const std::vector<Match>& matches) {
   return lines;
 }
 
-// A safetensors file of ours: its metadata says what tensors cannot.
-void keep_metadata(const Checkpoint& checkpoint, const std::string& where, Inference& network, Weights& weights) {
-  parse_weights_metadata(checkpoint.metadata, where, weights);
-  network.model = weights.model;
+// A weights file of ours: its metadata says what tensors cannot. A new checksum must not vouch for damage that the old
+// one tells, so the file is loaded as for use.
+void keep_metadata(const std::filesystem::path& path, Inference& network, Weights& weights) {
+  const Weights loaded = load_weights(path);
+  weights.normalization = loaded.normalization;
+  weights.provenance = loaded.provenance;
+  network.model = loaded.model;
   network.notes = {"the file's own metadata describes the network"};
 }
 
@@ -116,7 +119,7 @@ ImportResult import_checkpoint(const std::filesystem::path& path, const ImportOp
 
   ImportResult result;
   Weights& weights = result.weights;
-  if (checkpoint.metadata.contains("srengine.format")) keep_metadata(checkpoint, where, network, weights);
+  if (checkpoint.metadata.contains("srengine.format")) keep_metadata(path, network, weights);
   weights.model = network.model;
   weights.tensors = std::move(network.tensors);
   if (options.provenance) weights.provenance = parse_provenance(*options.provenance);
