@@ -120,6 +120,7 @@ TEST_CASE("a checkpoint becomes a weights file that run takes") {
   refused(folder, {"import", checkpoint, "-o", "nowhere/x.bin"}, 5, "nowhere/x.bin");
   refused(folder, {"import", checkpoint, "-o", "x.bin", "--normalization", "strong"}, 2, "strong");
   refused(folder, {"import", "own.bin", "-o", "./own.bin"}, 2, "would be overwritten");
+  refused(folder, {"import", checkpoint, "-o", "x.bin", "--provenance", "missing.json"}, 2, "missing.json");
 }
 
 TEST_CASE("bench checks, times and reports") {

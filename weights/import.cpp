@@ -54,15 +54,6 @@ Inference infer_from(const Checkpoint& checkpoint, const std::string& key, const
   return std::move(networks[0]);
 }
 
-nlohmann::json parse_provenance(const std::string& given) {
-  if (std::error_code error; given.size() < 4096 && std::filesystem::is_regular_file(given, error)) {
-    const std::vector<uint8_t> bytes = read_file(given);
-    return parse_json_object({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, given);
-  }
-  if (given.starts_with('{')) return parse_json_object(given, "provenance");
-  return {{"note", given}};
-}
-
 std::vector<std::string> table_of(const std::vector<Match>& matches) {
   size_t name_width = 0, shape_width = 0;
   for (const Match& m : matches) {
@@ -109,6 +100,19 @@ void apply(const ImportOptions& options, bool channels_last, Weights& weights, s
 
 }  // namespace
 
+nlohmann::json parse_provenance(const std::string& given) {
+  if (given.starts_with('{')) return parse_json_object(given, "provenance");
+  std::error_code error;
+  if (given.size() < 4096 && std::filesystem::is_regular_file(given, error)) {
+    const std::vector<uint8_t> bytes = read_file(given);
+    return parse_json_object({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, given);
+  }
+  if (given.ends_with(".json"))
+    throw WeightsError(fmt::format("provenance {} is no file that is there; a note in plain text does not end in .json",
+                                   shown(given)));
+  return {{"note", given}};
+}
+
 ImportResult import_checkpoint(const std::filesystem::path& path, const ImportOptions& options) {
   const std::string where = path.string();
   if (options.norm_eps && !(*options.norm_eps > 0 && *options.norm_eps <= 1))
@@ -122,7 +126,7 @@ ImportResult import_checkpoint(const std::filesystem::path& path, const ImportOp
   if (checkpoint.metadata.contains("srengine.format")) keep_metadata(path, network, weights);
   weights.model = network.model;
   weights.tensors = std::move(network.tensors);
-  if (options.provenance) weights.provenance = parse_provenance(*options.provenance);
+  if (options.provenance) weights.provenance = *options.provenance;
   weights.provenance["imported_from"] = {{"file", path.filename().string()}, {"sha256", checkpoint.sha256}};
   weights.sha256.clear();
   apply(options, network.channels_last, weights, result.choices);
