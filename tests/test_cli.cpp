@@ -1,5 +1,7 @@
 // The command line as a whole: help, usage errors, info, import, bench, and the commands in a chain. `run` has
 // test_cli_run.cpp, the commands for images test_image_commands.cpp.
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -121,6 +123,13 @@ TEST_CASE("a checkpoint becomes a weights file that run takes") {
   refused(folder, {"import", checkpoint, "-o", "x.bin", "--normalization", "strong"}, 2, "strong");
   refused(folder, {"import", "own.bin", "-o", "./own.bin"}, 2, "would be overwritten");
   refused(folder, {"import", checkpoint, "-o", "x.bin", "--provenance", "missing.json"}, 2, "missing.json");
+  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  refused(folder, {"import", checkpoint, "-o", "pipe"}, 5, "not a regular file");
+  Weights large = own;
+  large.tensors.at("stem.conv.weight").data[0] = 70000;
+  save_weights(folder / "large.bin", large);
+  refused(folder, {"import", "large.bin", "-o", "x.bin", "--half"}, 4, "without --half");
+  done(folder, {"import", "large.bin", "-o", "x.bin"});
 }
 
 TEST_CASE("bench checks, times and reports") {

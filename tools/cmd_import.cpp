@@ -30,7 +30,7 @@ void run(Arguments& a) {
   }
   try {
     save_weights(a.output, result.weights, a.half);
-  } catch (const WeightsError& e) {
+  } catch (const NotWritten& e) {
     throw Error(Status::bad_output, e.what());
   }
   fmt::print("{}: mDCSRN {}, {} multiply-adds per voxel\n", a.output.string(), result.weights.model.name(),
