@@ -91,6 +91,11 @@ TEST_CASE("info tells weights from scans by their content") {
   refused(folder, {"info", "damaged.bin"}, 4, "damaged.bin");
   test::write_bytes(folder / "damaged.nii", test::Bytes(400, 'x'));
   refused(folder, {"info", "damaged.nii"}, 3, "damaged.nii");
+  for (const char* name : {"own_zip.pt", "own_stream.pth", "own.npz", "own_sorted.safetensors"})
+    refused(folder, {"info", (golden / "import" / name).string()}, 4, "srengine import");
+  const std::string hdf5 = "\x89HDF\r\n\x1a\n";
+  test::write_bytes(folder / "model.h5", test::Bytes(hdf5.begin(), hdf5.end()));
+  refused(folder, {"info", "model.h5"}, 4, "srengine import");
 }
 
 TEST_CASE("info into a full disk is an error, however much there is to print") {
