@@ -111,9 +111,10 @@ TEST_CASE("model names and normalization rules are parsed, and refused with what
   for (const char* rule : {"none", "scale:4095", "zscore", "foreground", "percentile:99.5"})
     CHECK(to_string(parse_normalization(rule)) == rule);
   for (const char* bad : {"", "scale", "scale:", "scale:0", "scale:-1", "scale:nan", "scale:inf", "scale:1x",
-                          "zscore:1", "percentile:0", "percentile:101", "minmax"})
+                          "scale:1e300", "scale:1e-320", "zscore:1", "percentile:0", "percentile:101", "minmax"})
     CHECK(refusal([&] { parse_normalization(bad); }) != accepted);
   mentions(refusal([] { parse_normalization("minmax"); }), "percentile:99.5");
+  mentions(refusal([] { parse_normalization("scale:1e300"); }), "divides by 1e+300");
 }
 
 TEST_CASE("a written file is read back number for number") {
@@ -302,7 +303,8 @@ TEST_CASE("every damaged field of a weights file is refused with a sentence that
   SECTION("normalization") {
     for (const char* text :
          {"{}", R"({"kind":1})", R"({"kind":"x"})", R"({"kind":"scale"})", R"({"kind":"scale","by":0})",
-          R"({"kind":"scale","by":"4095"})", R"({"kind":"percentile","by":101})", R"({"kind":"none","by":1})"})
+          R"({"kind":"scale","by":1e300})", R"({"kind":"scale","by":1e-320})", R"({"kind":"scale","by":"4095"})",
+          R"({"kind":"percentile","by":101})", R"({"kind":"none","by":1})"})
       mentions(changed([&](Parts& p) { p.metadata()["srengine.normalization"] = text; }), "srengine.normalization");
   }
   SECTION("tensor entries") {
