@@ -8,6 +8,7 @@
 #include "weights/checkpoint.h"
 #include "weights/pickle.h"
 #include "weights/torch_objects.h"
+#include "weights/zip_file.h"
 
 namespace fs = std::filesystem;
 using namespace sr;
@@ -51,6 +52,46 @@ std::string stream_of(const std::string& object) {
   return "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."s + "\x80\x02M\xe9\x03."s + "\x80\x02}" +
          unicode("little_endian") + "\x88s." + "\x80\x02" + object + "." + "\x80\x02].";
 }
+
+std::string little_endian(uint64_t value, size_t n_bytes) {
+  std::string out;
+  for (size_t i = 0; i < n_bytes; ++i) out += static_cast<char>(i < 8 ? value >> (8 * i) : 0);
+  return out;
+}
+
+// CRC-32 as zip has it.
+uint32_t crc_of(const std::string& data) {
+  uint32_t crc = 0xffffffff;
+  for (const char c : data) {
+    crc ^= static_cast<uint8_t>(c);
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+  }
+  return ~crc;
+}
+
+// A zip archive of deflated entries (one stored block each), whose unpacked sizes are whatever one says.
+class ZipMaker {
+ public:
+  void add(const std::string& name, const std::string& data, uint32_t claimed_size) {
+    const std::string packed = "\1" + little_endian(data.size(), 2) + little_endian(~data.size(), 2) + data;
+    // Version, flags, method 8 (deflate), time and date, checksum, both sizes, lengths of name and extra field.
+    const std::string fields = little_endian(20, 2) + little_endian(0, 2) + little_endian(8, 2) + little_endian(0, 4) +
+                               little_endian(crc_of(data), 4) + little_endian(packed.size(), 4) +
+                               little_endian(claimed_size, 4) + little_endian(name.size(), 2) + little_endian(0, 2);
+    directory_ +=
+        "PK\1\2" + little_endian(20, 2) + fields + little_endian(0, 10) + little_endian(local_.size(), 4) + name;
+    local_ += "PK\3\4" + fields + name + packed;
+    ++n_;
+  }
+  std::string finish() const {
+    return local_ + directory_ + "PK\5\6" + little_endian(0, 4) + little_endian(n_, 2) + little_endian(n_, 2) +
+           little_endian(directory_.size(), 4) + little_endian(local_.size(), 4) + little_endian(0, 2);
+  }
+
+ private:
+  std::string local_, directory_;
+  uint64_t n_ = 0;
+};
 
 }  // namespace
 
@@ -298,6 +339,43 @@ TEST_CASE("streams that are not PyTorch's are refused") {
   std::string version = stream;
   version[stream.find("M\xe9") + 1] = 1;
   mentions(read(version), "unknown version");
+}
+
+TEST_CASE("zip archives that lie about themselves are refused") {
+  ZipMaker good;
+  good.add("a", "hello", 5);
+  good.add("b", "", 0);
+  const std::string archive = good.finish();
+  const ZipFile zip(bytes_of(archive), "x.zip");
+  CHECK(zip.names() == std::vector<std::string>{"a", "b"});
+  CHECK(zip.read("a") == std::vector<uint8_t>{'h', 'e', 'l', 'l', 'o'});
+  CHECK(zip.read("b").empty());
+  mentions(refusal([&] { zip.read("c"); }), "has no 'c'");
+
+  // Each entry with its claimed size; all are opened, then all are read.
+  const auto read = [](const std::vector<std::tuple<std::string, std::string, uint32_t>>& entries) {
+    ZipMaker maker;
+    for (const auto& [name, data, size] : entries) maker.add(name, data, size);
+    const std::string bytes = maker.finish();
+    test::largest_request = 0;
+    const std::string sentence = refusal([&] {
+      const ZipFile lying(bytes_of(bytes), "x.zip");
+      for (const auto& entry : entries) lying.read(std::get<0>(entry));
+    });
+    CHECK(test::largest_request < 100'000);
+    return sentence;
+  };
+  mentions(read({{"a", "1", 1}, {"a", "2", 1}}), "has 'a' twice");
+  mentions(read({{"a", "hello", 0xfffffff0}}), "claims to unpack to more than");
+  mentions(read({{"a", "hello", 1000}, {"b", "hello", 1000}, {"c", "hello", 8000}, {"d", "hello", 8000}}),
+           "claims to unpack to more than");  // each of them would pass
+  mentions(read({{"a", "hello", 1000}}), "'a' in the zip archive cannot be read");
+  mentions(read({{"a", "hello", 4}}), "'a' in the zip archive cannot be read");
+  mentions(read({{"a", "hello", 0}}), "'a' in the zip archive cannot be read");
+  std::string damaged = archive;
+  damaged[damaged.find("hello")] = 'j';
+  mentions(refusal([&] { ZipFile(bytes_of(damaged), "x.zip").read("a"); }), "'a' in the zip archive cannot be read");
+  mentions(refusal([&] { ZipFile(bytes_of(archive.substr(0, archive.size() - 1)), "x.zip"); }), "cannot be opened");
 }
 
 TEST_CASE("a checkpoint that ends anywhere is refused") {
