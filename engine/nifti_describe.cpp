@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "weights/printable.h"
+
 namespace sr {
 namespace {
 
@@ -31,13 +33,6 @@ VoxelSummary summarize(ScanReader& scan) {
 
 std::string line(const char* key, const std::string& value) {
   return fmt::format("{:<12} {}\n", key, value);
-}
-
-// Text from a file goes to a terminal: control characters, which could drive it, are shown as '?'.
-std::string printable(std::string text) {
-  std::replace_if(
-      text.begin(), text.end(), [](char c) { return (c >= 0 && c < 0x20) || c == 0x7f; }, '?');
-  return text;
 }
 
 std::string file_kind(const ScanReader& scan) {

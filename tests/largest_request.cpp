@@ -7,9 +7,11 @@
 
 namespace sr::test {
 std::atomic<size_t> largest_request{0};
-}
+std::atomic<size_t> all_requests{0};
+}  // namespace sr::test
 
 void* operator new(size_t n, const std::nothrow_t&) noexcept {
+  sr::test::all_requests += n;
   size_t seen = sr::test::largest_request.load();
   while (n > seen && !sr::test::largest_request.compare_exchange_weak(seen, n)) {
   }

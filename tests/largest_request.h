@@ -8,5 +8,8 @@ namespace sr::test {
 
 // Bytes of the largest single request since it was last set to 0.
 extern std::atomic<size_t> largest_request;
+// Bytes of all requests together, returned ones included, since it was last set to 0: no less than was ever held at
+// once.
+extern std::atomic<size_t> all_requests;
 
 }  // namespace sr::test

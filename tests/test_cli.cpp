@@ -1,5 +1,7 @@
 // The command line as a whole: help, usage errors, info, import, bench, and the commands in a chain. `run` has
 // test_cli_run.cpp, the commands for images test_image_commands.cpp.
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -89,6 +91,11 @@ TEST_CASE("info tells weights from scans by their content") {
   refused(folder, {"info", "damaged.bin"}, 4, "damaged.bin");
   test::write_bytes(folder / "damaged.nii", test::Bytes(400, 'x'));
   refused(folder, {"info", "damaged.nii"}, 3, "damaged.nii");
+  for (const char* name : {"own_zip.pt", "own_stream.pth", "own.npz", "own_sorted.safetensors"})
+    refused(folder, {"info", (golden / "import" / name).string()}, 4, "srengine import");
+  const std::string hdf5 = "\x89HDF\r\n\x1a\n";
+  test::write_bytes(folder / "model.h5", test::Bytes(hdf5.begin(), hdf5.end()));
+  refused(folder, {"info", "model.h5"}, 4, "srengine import");
 }
 
 TEST_CASE("info into a full disk is an error, however much there is to print") {
@@ -120,6 +127,14 @@ TEST_CASE("a checkpoint becomes a weights file that run takes") {
   refused(folder, {"import", checkpoint, "-o", "nowhere/x.bin"}, 5, "nowhere/x.bin");
   refused(folder, {"import", checkpoint, "-o", "x.bin", "--normalization", "strong"}, 2, "strong");
   refused(folder, {"import", "own.bin", "-o", "./own.bin"}, 2, "would be overwritten");
+  refused(folder, {"import", checkpoint, "-o", "x.bin", "--provenance", "missing.json"}, 2, "missing.json");
+  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  refused(folder, {"import", checkpoint, "-o", "pipe"}, 5, "not a regular file");
+  Weights large = own;
+  large.tensors.at("stem.conv.weight").data[0] = 70000;
+  save_weights(folder / "large.bin", large);
+  refused(folder, {"import", "large.bin", "-o", "x.bin", "--half"}, 4, "without --half");
+  done(folder, {"import", "large.bin", "-o", "x.bin"});
 }
 
 TEST_CASE("bench checks, times and reports") {

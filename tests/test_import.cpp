@@ -151,7 +151,7 @@ TEST_CASE("what tensors cannot say is taken from the options") {
   options.residual = true;
   options.batch_norm = BatchNorm::running;
   options.norm_eps = 1e-3;
-  options.provenance = R"({"trained_on": "phantoms"})";
+  options.provenance = parse_provenance(R"({"trained_on": "phantoms"})");
   ImportResult chosen = import_checkpoint(golden / "own_zip.pt", options);
   const ModelDescription& m = chosen.weights.model;
   CHECK((m.input == Interpolation::sinc && m.residual && m.batch_norm == BatchNorm::running && m.norm_eps == 1e-3));
@@ -169,11 +169,56 @@ TEST_CASE("what tensors cannot say is taken from the options") {
   }
   options.norm_eps = 0;
   mentions(refusal([&] { import_checkpoint(golden / "own_zip.pt", options); }), "eps");
-  options = {};
-  options.provenance = "{broken";
-  mentions(refusal([&] { import_checkpoint(golden / "own_zip.pt", options); }), "provenance");
-  options.provenance = "a sentence";
-  CHECK(import_checkpoint(golden / "own_zip.pt", options).weights.provenance["note"] == "a sentence");
+}
+
+TEST_CASE("provenance is an object, a file with one, or a note") {
+  const Folder folder;
+  const std::string there = (folder / "there.json").string(), absent = (folder / "absent.json").string();
+  std::ofstream(there) << R"({"licence": "CC0"})";
+  CHECK(parse_provenance(there)["licence"] == "CC0");
+  CHECK(parse_provenance("a sentence")["note"] == "a sentence");
+  CHECK(parse_provenance(R"({"a": "b.json"})")["a"] == "b.json");
+  mentions(refusal([] { parse_provenance("{broken"); }), "provenance");
+  mentions(refusal([&] { parse_provenance(absent); }), "absent.json' is no file that is there");
+  mentions(refusal([&] { parse_provenance((folder / "a.json/b.json").string()); }), "is no file that is there");
+  std::ofstream(there) << "[]";
+  mentions(refusal([&] { parse_provenance(there); }), "not a JSON object");
+}
+
+TEST_CASE("a damaged weights file is not imported as a sound one") {
+  const Folder folder;
+  Weights weights = random_weights(parse_model_name("b1u1,k=2"), 1);
+  save_weights(folder / "w.bin", weights);
+  const std::vector<uint8_t> sound = read_file(folder / "w.bin");
+  CHECK(refusal([&] { import_checkpoint(folder / "w.bin"); }) == accepted);
+  std::vector<uint8_t> damaged = sound;
+  damaged[damaged.size() - 5] ^= 1;
+  write_bytes(folder / "w.bin", damaged);
+  mentions(refusal([&] { import_checkpoint(folder / "w.bin"); }), "checksum does not fit its tensors");
+}
+
+TEST_CASE("scalars beside our own names are ignored, as beside others") {
+  const Folder folder;
+  TensorGroup group = tensors_of("own.expected.safetensors");
+  group.tensors.push_back({"step", {}, {3}});
+  group.tensors.push_back({"blocks.0.units.0.norm.num_batches_tracked", {}, {3}});
+  write_checkpoint(folder / "x.safetensors", group);
+  check_import((folder / "x.safetensors").string(), "own");
+  mentions(joined(import_checkpoint(folder / "x.safetensors").explanation), "'step'");
+  std::erase_if(group.tensors, [](auto& t) { return t.name == "stem.conv.weight"; });
+  group.tensors.push_back({"stem.conv.weight", {}, {3}});
+  write_checkpoint(folder / "x.safetensors", group);
+  mentions(refusal([&] { import_checkpoint(folder / "x.safetensors"); }), "a stem of 0 channels");
+}
+
+TEST_CASE("the explanation cannot drive a terminal") {
+  const Folder folder;
+  TensorGroup group = tensors_of("own.expected.safetensors");
+  for (NamedTensor& t : group.tensors) t.name = "\x1b[2J." + t.name;
+  write_checkpoint(folder / "x.safetensors", group);
+  const std::string text = joined(import_checkpoint(folder / "x.safetensors").explanation);
+  mentions(text, "?[2J.stem.conv.weight");
+  CHECK(text.find('\x1b') == std::string::npos);
 }
 
 TEST_CASE("several networks in one file are told apart by --key") {

@@ -3,10 +3,12 @@
 #include <cstring>
 
 #include "tests/catch.h"
+#include "tests/largest_request.h"
 #include "tests/weights_files.h"
 #include "weights/checkpoint.h"
 #include "weights/pickle.h"
 #include "weights/torch_objects.h"
+#include "weights/zip_file.h"
 
 namespace fs = std::filesystem;
 using namespace sr;
@@ -35,7 +37,14 @@ std::string refused(const std::string& body) {
 }
 
 std::string unicode(const std::string& text) {
-  return "X"s + static_cast<char>(text.size()) + "\0\0\0"s + text;
+  const auto n = static_cast<uint32_t>(text.size());
+  return "X"s + std::string(reinterpret_cast<const char*>(&n), sizeof n) + text;
+}
+
+std::string repeated(const std::string& text, size_t n) {
+  std::string out;
+  for (size_t i = 0; i < n; ++i) out += text;
+  return out;
 }
 
 // PyTorch's stream around the pickle of an object, without storages.
@@ -43,6 +52,46 @@ std::string stream_of(const std::string& object) {
   return "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."s + "\x80\x02M\xe9\x03."s + "\x80\x02}" +
          unicode("little_endian") + "\x88s." + "\x80\x02" + object + "." + "\x80\x02].";
 }
+
+std::string little_endian(uint64_t value, size_t n_bytes) {
+  std::string out;
+  for (size_t i = 0; i < n_bytes; ++i) out += static_cast<char>(i < 8 ? value >> (8 * i) : 0);
+  return out;
+}
+
+// CRC-32 as zip has it.
+uint32_t crc_of(const std::string& data) {
+  uint32_t crc = 0xffffffff;
+  for (const char c : data) {
+    crc ^= static_cast<uint8_t>(c);
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+  }
+  return ~crc;
+}
+
+// A zip archive of deflated entries (one stored block each), whose unpacked sizes are whatever one says.
+class ZipMaker {
+ public:
+  void add(const std::string& name, const std::string& data, uint32_t claimed_size) {
+    const std::string packed = "\1" + little_endian(data.size(), 2) + little_endian(~data.size(), 2) + data;
+    // Version, flags, method 8 (deflate), time and date, checksum, both sizes, lengths of name and extra field.
+    const std::string fields = little_endian(20, 2) + little_endian(0, 2) + little_endian(8, 2) + little_endian(0, 4) +
+                               little_endian(crc_of(data), 4) + little_endian(packed.size(), 4) +
+                               little_endian(claimed_size, 4) + little_endian(name.size(), 2) + little_endian(0, 2);
+    directory_ +=
+        "PK\1\2" + little_endian(20, 2) + fields + little_endian(0, 10) + little_endian(local_.size(), 4) + name;
+    local_ += "PK\3\4" + fields + name + packed;
+    ++n_;
+  }
+  std::string finish() const {
+    return local_ + directory_ + "PK\5\6" + little_endian(0, 4) + little_endian(n_, 2) + little_endian(n_, 2) +
+           little_endian(directory_.size(), 4) + little_endian(local_.size(), 4) + little_endian(0, 2);
+  }
+
+ private:
+  std::string local_, directory_;
+  uint64_t n_ = 0;
+};
 
 }  // namespace
 
@@ -184,6 +233,45 @@ TEST_CASE("objects that contain themselves, or each other twice, end") {
   mentions(read("]"), "no dictionary of named tensors");
 }
 
+TEST_CASE("what the memo repeats is not copied") {
+  const auto read = [](const std::string& object) {
+    const std::string stream = stream_of(object);
+    const Folder folder;
+    write_bytes(folder / "x.pt", bytes_of(stream));
+    test::all_requests = 0;
+    const std::string sentence = refusal([&] { read_checkpoint(folder / "x.pt"); });
+    // The file itself, 56 bytes for an object, 16 for an item, and vectors that double as they grow.
+    CHECK(test::all_requests < 200 * stream.size() + 100'000);
+    return sentence;
+  };
+  const std::string long_name = unicode(std::string(100'000, 'k')) + "q\0"s, dict = "ccollections\nOrderedDict\n";
+  // Entries that share one long name: nothing in them, dictionaries, storages.
+  mentions(read("}(" + long_name + "N" + repeated("h\0N"s, 30'000) + "u"), "no dictionary of named tensors");
+  mentions(read("}(" + long_name + "}" + repeated("h\0}"s, 30'000) + "u"), "a name of 100001 letters, 'kkk");
+  mentions(read("(" + long_name + repeated("(" + unicode("storage") + "ctorch\nFloatStorage\nh\0NK\1tQ"s, 1000) + "t"),
+           "storage in a way");
+  // A list of entries that one dictionary names many times over, or many dictionaries once each.
+  const std::string list = "]q\1(" + unicode("a") + "N\x86q\0"s + repeated("h\0"s, 3000) + "e";
+  mentions(read(list + "0" + dict + "(" + repeated("h\1", 3000) + "tR"), "more than one list");
+  mentions(read(list + "0}(" + repeated(unicode("b") + dict + "h\1\x85R", 3000) + "u"),
+           "many dictionaries of one list");
+  // One list for one dictionary is how Python 2 wrote them.
+  mentions(read(list + "0" + dict + "h\1\x85R"), "no dictionary of named tensors");
+
+  // One tensor without numbers under one name in many dictionaries.
+  const std::string storage =
+      "(" + unicode("storage") + "ctorch\nFloatStorage\n" + unicode("0") + unicode("cpu") + "K\0NtQ"s;
+  const std::string tensor =
+      "ctorch._utils\n_rebuild_tensor_v2\n(" + storage + "K\0K\0\x85K\1\x85\x89"s + dict + ")RtR";
+  std::string stream = stream_of(tensor + "q\1" + "0" + unicode(std::string(1000, 'w')) + "q\0"s + "0}(" +
+                                 repeated(unicode("d") + "}h\0h\1s"s, 3000) + "u");
+  stream.erase(stream.size() - 4);
+  stream += "\x80\x02]" + unicode("0") + "a." + std::string(8, '\0');
+  const Folder folder;
+  write_bytes(folder / "x.pt", bytes_of(stream));
+  mentions(refusal([&] { read_checkpoint(folder / "x.pt"); }), "repeats its names");
+}
+
 TEST_CASE("tensors that lie about their storage are refused") {
   // A stream with one storage of four float32 and a tensor with the given offset, shape and strides.
   const auto read = [](const std::string& offset, const std::string& shape, const std::string& stride,
@@ -251,6 +339,43 @@ TEST_CASE("streams that are not PyTorch's are refused") {
   std::string version = stream;
   version[stream.find("M\xe9") + 1] = 1;
   mentions(read(version), "unknown version");
+}
+
+TEST_CASE("zip archives that lie about themselves are refused") {
+  ZipMaker good;
+  good.add("a", "hello", 5);
+  good.add("b", "", 0);
+  const std::string archive = good.finish();
+  const ZipFile zip(bytes_of(archive), "x.zip");
+  CHECK(zip.names() == std::vector<std::string>{"a", "b"});
+  CHECK(zip.read("a") == std::vector<uint8_t>{'h', 'e', 'l', 'l', 'o'});
+  CHECK(zip.read("b").empty());
+  mentions(refusal([&] { zip.read("c"); }), "has no 'c'");
+
+  // Each entry with its claimed size; all are opened, then all are read.
+  const auto read = [](const std::vector<std::tuple<std::string, std::string, uint32_t>>& entries) {
+    ZipMaker maker;
+    for (const auto& [name, data, size] : entries) maker.add(name, data, size);
+    const std::string bytes = maker.finish();
+    test::largest_request = 0;
+    const std::string sentence = refusal([&] {
+      const ZipFile lying(bytes_of(bytes), "x.zip");
+      for (const auto& entry : entries) lying.read(std::get<0>(entry));
+    });
+    CHECK(test::largest_request < 100'000);
+    return sentence;
+  };
+  mentions(read({{"a", "1", 1}, {"a", "2", 1}}), "has 'a' twice");
+  mentions(read({{"a", "hello", 0xfffffff0}}), "claims to unpack to more than");
+  mentions(read({{"a", "hello", 1000}, {"b", "hello", 1000}, {"c", "hello", 8000}, {"d", "hello", 8000}}),
+           "claims to unpack to more than");  // each of them would pass
+  mentions(read({{"a", "hello", 1000}}), "'a' in the zip archive cannot be read");
+  mentions(read({{"a", "hello", 4}}), "'a' in the zip archive cannot be read");
+  mentions(read({{"a", "hello", 0}}), "'a' in the zip archive cannot be read");
+  std::string damaged = archive;
+  damaged[damaged.find("hello")] = 'j';
+  mentions(refusal([&] { ZipFile(bytes_of(damaged), "x.zip").read("a"); }), "'a' in the zip archive cannot be read");
+  mentions(refusal([&] { ZipFile(bytes_of(archive.substr(0, archive.size() - 1)), "x.zip"); }), "cannot be opened");
 }
 
 TEST_CASE("a checkpoint that ends anywhere is refused") {

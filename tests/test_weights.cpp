@@ -1,10 +1,14 @@
 // Weights files: what is written is read back, and whatever is wrong with a file is said in one sentence.
+#include <sys/stat.h>
+
+#include <chrono>
 #include <cstring>
 #include <random>
 #include <set>
 
 #include "tests/catch.h"
 #include "tests/weights_files.h"
+#include "weights/bounded_json.h"
 #include "weights/element_type.h"
 #include "weights/file_io.h"
 #include "weights/model_json.h"
@@ -107,9 +111,10 @@ TEST_CASE("model names and normalization rules are parsed, and refused with what
   for (const char* rule : {"none", "scale:4095", "zscore", "foreground", "percentile:99.5"})
     CHECK(to_string(parse_normalization(rule)) == rule);
   for (const char* bad : {"", "scale", "scale:", "scale:0", "scale:-1", "scale:nan", "scale:inf", "scale:1x",
-                          "zscore:1", "percentile:0", "percentile:101", "minmax"})
+                          "scale:1e300", "scale:1e-320", "zscore:1", "percentile:0", "percentile:101", "minmax"})
     CHECK(refusal([&] { parse_normalization(bad); }) != accepted);
   mentions(refusal([] { parse_normalization("minmax"); }), "percentile:99.5");
+  mentions(refusal([] { parse_normalization("scale:1e300"); }), "divides by 1e+300");
 }
 
 TEST_CASE("a written file is read back number for number") {
@@ -158,7 +163,9 @@ TEST_CASE("half precision halves the convolutions and keeps the norms") {
       }
     }
   full.tensors["combine.conv.weight"].data[0] = 70000;
-  mentions(refusal([&] { save_weights(folder / "f16.bin", full, true); }), "half precision");
+  mentions(refusal([&] { save_weights(folder / "f16.bin", full, true); }),
+           "half precision cannot; write it without --half");
+  CHECK(load_weights(folder / "f16.bin").sha256 == half.sha256);  // the file before it stays
 }
 
 TEST_CASE("every half-precision number widens exactly and narrows back to itself") {
@@ -296,7 +303,8 @@ TEST_CASE("every damaged field of a weights file is refused with a sentence that
   SECTION("normalization") {
     for (const char* text :
          {"{}", R"({"kind":1})", R"({"kind":"x"})", R"({"kind":"scale"})", R"({"kind":"scale","by":0})",
-          R"({"kind":"scale","by":"4095"})", R"({"kind":"percentile","by":101})", R"({"kind":"none","by":1})"})
+          R"({"kind":"scale","by":1e300})", R"({"kind":"scale","by":1e-320})", R"({"kind":"scale","by":"4095"})",
+          R"({"kind":"percentile","by":101})", R"({"kind":"none","by":1})"})
       mentions(changed([&](Parts& p) { p.metadata()["srengine.normalization"] = text; }), "srengine.normalization");
   }
   SECTION("tensor entries") {
@@ -348,6 +356,31 @@ TEST_CASE("every damaged field of a weights file is refused with a sentence that
   }
 }
 
+TEST_CASE("JSON takes time by its length, however wide and deep it is") {
+  const auto start = std::chrono::steady_clock::now();
+  std::string header = "{";
+  for (int i = 0; i < 50'000; ++i)
+    header += (i ? ",\"tensor" : "\"tensor") + std::to_string(i) +
+              R"(":{"dtype":"F32","shape":[1,1,3,3,3],"data_offsets":[0,108]})";
+  CHECK(parse_json_object(header + "}", "header").size() == 50'000);
+
+  // Lists within wide lists within wide lists.
+  std::string nested = "[]";
+  for (int depth = 2; depth < 16; ++depth) {
+    std::string wide = "[" + nested;
+    for (int i = 0; i < 10'000; ++i) wide += ",[]";
+    nested = wide + "]";
+  }
+  CHECK(parse_json_object("{\"a\":" + nested + "}", "nested").size() == 1);
+  std::string many = "{\"a\":[[]";
+  for (int i = 0; i < 5'000'000; ++i) many += ",[]";
+  mentions(refusal([&] { parse_json_object(many + "]}", "many"); }), "more than 1000000 values");
+  mentions(refusal([&] { parse_json_object("{\"" + std::string(1 << 20, 'x') + "\n", "long"); }), "cannot be read");
+  CHECK(refusal([&] { parse_json_object("{\"" + std::string(1 << 20, 'x') + "\n", "long"); }).size() < 1000);
+  // A quarter of a second; a pass over all siblings at the end of each value took minutes.
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(20));
+}
+
 TEST_CASE("a file that ends anywhere is refused") {
   const Folder folder;
   const std::vector<uint8_t> bytes = small_file(folder).file();
@@ -373,6 +406,40 @@ TEST_CASE("random damage is refused or harmless, never fatal") {
   CHECK(refused > 1900);  // what passes hit a digit of the provenance, or wrote the byte that was there
 }
 
+TEST_CASE("a file is written whole, under any name, and only over a file") {
+  const Folder folder;
+  const std::vector<uint8_t> bytes{1, 2, 3};
+  const auto n_files = [&] { return std::distance(fs::directory_iterator(folder.path), fs::directory_iterator()); };
+  write_file_whole(folder / "new", bytes);
+  CHECK(read_file(folder / "new") == bytes);
+  const Bytes parts[] = {bytes, {}, bytes};
+  write_file_whole(folder / "new", parts);
+  CHECK(read_file(folder / "new") == std::vector<uint8_t>{1, 2, 3, 1, 2, 3});
+  // As long as file systems allow: a temporary name must not be longer.
+  write_file_whole(folder / std::string(255, 'n'), bytes);
+  CHECK(n_files() == 2);
+
+  const auto refused = [&](const fs::path& path) {
+    try {
+      write_file_whole(path, bytes);
+    } catch (const NotWritten& e) {
+      return std::string(e.what());
+    }
+    return accepted;
+  };
+  mentions(refused(folder / std::string(256, 'n')), "cannot be written");
+  mentions(refused(folder / "no" / "such" / "folder"), "cannot be written");
+  fs::create_directory(folder / "folder");
+  mentions(refused(folder / "folder"), "not a regular file");
+  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  mentions(refused(folder / "pipe"), "not a regular file");
+  fs::create_symlink("pipe", folder / "link");
+  mentions(refused(folder / "link"), "not a regular file");
+  CHECK(fs::is_fifo(folder / "pipe"));
+  CHECK(fs::is_symlink(folder / "link"));
+  CHECK(n_files() == 5);
+}
+
 TEST_CASE("what is not a file is refused") {
   const Folder folder;
   mentions(refusal([&] { load_weights(folder / "absent.bin"); }), "no such file");
@@ -388,4 +455,22 @@ TEST_CASE("describe lists every layer and the totals") {
   for (const char* part : {"b4u4", "225,000", "blocks.3.units.3.bottleneck.conv", "combine.conv", "1x288x1x1x1",
                            "random numbers", "fits the tensors"})
     mentions(text, part);
+}
+
+TEST_CASE("what a file's provenance says cannot drive a terminal") {
+  const Folder folder;
+  Weights weights = random_weights(parse_model_name("b1u1,k=1"), 1);
+  weights.provenance = {{"note\x1b[2J",
+                         "red\x1b[31m\x7f caf\xc3\xa9 \xc2\x9b"
+                         "1m"},
+                        {"list",
+                         {"\xc2\x9b"
+                          "2m\x7f"}}};
+  save_weights(folder / "w.bin", weights);
+  const std::string text = describe(load_weights(folder / "w.bin"), folder / "w.bin");
+  mentions(text, "note?[2J");
+  mentions(text, "red?[31m? caf\xc3\xa9 ??1m");
+  mentions(text, "??2m?");
+  CHECK(std::none_of(text.begin(), text.end(), [](char c) { return (c >= 0 && c < ' ' && c != '\n') || c == 0x7f; }));
+  CHECK(text.find("\xc2\x9b") == std::string::npos);
 }

@@ -12,13 +12,14 @@ namespace {
 
 struct Arguments {
   std::filesystem::path checkpoint, output;
-  std::string normalization;
+  std::string normalization, provenance;
   ImportOptions options;
   bool explain = false, half = false;
 };
 
 void run(Arguments& a) {
   if (!a.normalization.empty()) a.options.normalization = parse_word(parse_normalization, a.normalization);
+  if (!a.provenance.empty()) a.options.provenance = parse_word(parse_provenance, a.provenance);
   if (std::filesystem::weakly_canonical(a.checkpoint) == std::filesystem::weakly_canonical(a.output))
     throw Error(Status::bad_usage, fmt::format("{} would be overwritten by its own weights file; -o takes another name",
                                                a.checkpoint.string()));
@@ -29,7 +30,7 @@ void run(Arguments& a) {
   }
   try {
     save_weights(a.output, result.weights, a.half);
-  } catch (const WeightsError& e) {
+  } catch (const NotWritten& e) {
     throw Error(Status::bad_output, e.what());
   }
   fmt::print("{}: mDCSRN {}, {} multiply-adds per voxel\n", a.output.string(), result.weights.model.name(),
@@ -57,8 +58,7 @@ void add_import(CLI::App& app) {
                         "statistics that `srengine run` uses by default");
   c->add_option("--eps", a->options.norm_eps, "batch-norm's epsilon: 1e-5, from TensorFlow 1e-3")
       ->check(CLI::Range(1e-12, 1.0));
-  c->add_option("--provenance", a->options.provenance,
-                "trained on what, licence, figures: JSON, a JSON file, or a note");
+  c->add_option("--provenance", a->provenance, "trained on what, licence, figures: JSON, a JSON file, or a note");
   c->add_flag("--half", a->half, "store convolution weights in half precision");
   c->callback([a] { run(*a); });
 }

@@ -4,19 +4,41 @@
 #include <fstream>
 
 #include "engine/nifti_describe.h"
+#include "engine/status.h"
 #include "tools/commands.h"
+#include "weights/checkpoint.h"
 #include "weights/safetensors.h"
 #include "weights/weights_file.h"
 
 namespace sr {
 namespace {
 
-// By content, so that a renamed file is understood; by name too, so that a damaged .bin is reported as weights.
-bool is_weights_file(const std::filesystem::path& path) {
-  if (!std::filesystem::is_regular_file(path)) return false;
+enum class FileKind { weights, checkpoint, scan };
+
+// By content, so that a renamed file is understood; by name too, so that a damaged .bin is reported as weights. The
+// voxels of an .img may begin with anything.
+FileKind kind_of(const std::filesystem::path& path) {
+  if (!std::filesystem::is_regular_file(path) || path.extension() == ".img") return FileKind::scan;
   uint8_t start[9] = {};
   std::ifstream(path, std::ios::binary).read(reinterpret_cast<char*>(start), sizeof start);
-  return looks_like_safetensors(start) || path.extension() == ".bin";
+  if (looks_like_safetensors(start)) return FileKind::weights;
+  if (looks_foreign(start)) return FileKind::checkpoint;
+  return path.extension() == ".bin" ? FileKind::weights : FileKind::scan;
+}
+
+std::string describe_file(const std::filesystem::path& path) {
+  switch (kind_of(path)) {
+    case FileKind::weights:
+      return describe(load_weights(path), path);
+    case FileKind::checkpoint:
+      throw Error(Status::bad_weights,
+                  fmt::format("{}: is a checkpoint of another program; `srengine import {} -o W.bin` makes a weights "
+                              "file of it",
+                              path.string(), path.string()));
+    case FileKind::scan:
+      break;
+  }
+  return describe(ScanReader(path));
 }
 
 }  // namespace
@@ -27,8 +49,7 @@ void add_info(CLI::App& app) {
   c->add_option("file", *files, "weights files and NIfTI scans")->required();
   c->callback([files] {
     for (const std::filesystem::path& path : *files)
-      fmt::print("{}{}", &path == files->data() ? "" : "\n",
-                 is_weights_file(path) ? describe(load_weights(path), path) : describe(ScanReader(path)));
+      fmt::print("{}{}", &path == files->data() ? "" : "\n", describe_file(path));
   });
 }
 

@@ -40,7 +40,17 @@ bool starts_with(Bytes bytes, std::string_view text) {
   return bytes.size() >= text.size() && std::memcmp(bytes.data(), text.data(), text.size()) == 0;
 }
 
+constexpr std::string_view hdf5 = "\x89HDF", numpy = "\x93NUMPY";
+
+bool looks_like_pickle(Bytes bytes) {
+  return bytes.size() >= 2 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5;  // the protocol
+}
+
 }  // namespace
+
+bool looks_foreign(Bytes start) {
+  return looks_like_zip(start) || looks_like_pickle(start) || starts_with(start, hdf5) || starts_with(start, numpy);
+}
 
 Checkpoint read_checkpoint(const std::filesystem::path& path) {
   const std::string where = path.string();
@@ -52,9 +62,9 @@ Checkpoint read_checkpoint(const std::filesystem::path& path) {
     out = read_torch_stream(bytes, where);
   } else if (looks_like_safetensors(bytes)) {
     out = read_safetensors(bytes, where);
-  } else if (starts_with(bytes, "\x89HDF")) {
+  } else if (starts_with(bytes, hdf5)) {
     throw WeightsError(fmt::format("{}: HDF5 (Keras) is not read; save the weights with numpy.savez instead", where));
-  } else if (starts_with(bytes, "\x93NUMPY")) {
+  } else if (starts_with(bytes, numpy)) {
     throw WeightsError(fmt::format("{}: holds a single array; save all of them with numpy.savez", where));
   } else {
     throw WeightsError(

@@ -33,6 +33,10 @@ struct Checkpoint {
   std::string sha256;                           // of the whole file
 };
 
+// Whether a file that starts with these bytes is another program's: a zip archive, a pickle, HDF5 or a NumPy array. Of
+// safetensors files only the metadata tell whose they are.
+bool looks_foreign(Bytes start);
+
 // Throws WeightsError. Numbers are widened or narrowed to float32; nothing in the file is ever executed.
 Checkpoint read_checkpoint(const std::filesystem::path& path);
 

@@ -3,6 +3,7 @@
 
 #include <iterator>
 
+#include "weights/printable.h"
 #include "weights/weights_file.h"
 
 namespace sr {
@@ -82,7 +83,8 @@ std::string describe(const Weights& weights, const std::filesystem::path& path) 
 
   if (weights.provenance.empty()) line("provenance", "none given");
   for (const auto& [key, value] : weights.provenance.items())
-    line(key.c_str(), fmt::format(" {}", value.is_string() ? value.get<std::string>() : value.dump()));
+    line(printable(key).c_str(),
+         fmt::format(" {}", printable(value.is_string() ? value.get<std::string>() : value.dump())));
   line("sha256", weights.sha256.empty() ? "none (not read from a file)" : weights.sha256 + " (fits the tensors)");
   return fmt::to_string(text);
 }

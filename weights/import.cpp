@@ -7,6 +7,7 @@
 #include "weights/bounded_json.h"
 #include "weights/checkpoint.h"
 #include "weights/infer.h"
+#include "weights/printable.h"
 
 namespace sr {
 namespace {
@@ -53,15 +54,6 @@ Inference infer_from(const Checkpoint& checkpoint, const std::string& key, const
   return std::move(networks[0]);
 }
 
-nlohmann::json parse_provenance(const std::string& given) {
-  if (std::error_code error; given.size() < 4096 && std::filesystem::is_regular_file(given, error)) {
-    const std::vector<uint8_t> bytes = read_file(given);
-    return parse_json_object({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, given);
-  }
-  if (given.starts_with('{')) return parse_json_object(given, "provenance");
-  return {{"note", given}};
-}
-
 std::vector<std::string> table_of(const std::vector<Match>& matches) {
   size_t name_width = 0, shape_width = 0;
   for (const Match& m : matches) {
@@ -70,15 +62,18 @@ std::vector<std::string> table_of(const std::vector<Match>& matches) {
   }
   std::vector<std::string> lines;
   for (const Match& m : matches)
-    lines.push_back(fmt::format("{:<{}}  {:<{}}  {}{}", m.from, name_width, m.shape, shape_width, m.to,
+    lines.push_back(fmt::format("{:<{}}  {:<{}}  {}{}", printable(m.from), name_width, m.shape, shape_width, m.to,
                                 m.folded ? " (folded)" : ""));
   return lines;
 }
 
-// A safetensors file of ours: its metadata says what tensors cannot.
-void keep_metadata(const Checkpoint& checkpoint, const std::string& where, Inference& network, Weights& weights) {
-  parse_weights_metadata(checkpoint.metadata, where, weights);
-  network.model = weights.model;
+// A weights file of ours: its metadata says what tensors cannot. A new checksum must not vouch for damage that the old
+// one tells, so the file is loaded as for use.
+void keep_metadata(const std::filesystem::path& path, Inference& network, Weights& weights) {
+  const Weights loaded = load_weights(path);
+  weights.normalization = loaded.normalization;
+  weights.provenance = loaded.provenance;
+  network.model = loaded.model;
   network.notes = {"the file's own metadata describes the network"};
 }
 
@@ -105,6 +100,19 @@ void apply(const ImportOptions& options, bool channels_last, Weights& weights, s
 
 }  // namespace
 
+nlohmann::json parse_provenance(const std::string& given) {
+  if (given.starts_with('{')) return parse_json_object(given, "provenance");
+  std::error_code error;
+  if (given.size() < 4096 && std::filesystem::is_regular_file(given, error)) {
+    const std::vector<uint8_t> bytes = read_file(given);
+    return parse_json_object({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, given);
+  }
+  if (given.ends_with(".json"))
+    throw WeightsError(fmt::format("provenance {} is no file that is there; a note in plain text does not end in .json",
+                                   shown(given)));
+  return {{"note", given}};
+}
+
 ImportResult import_checkpoint(const std::filesystem::path& path, const ImportOptions& options) {
   const std::string where = path.string();
   if (options.norm_eps && !(*options.norm_eps > 0 && *options.norm_eps <= 1))
@@ -115,17 +123,17 @@ ImportResult import_checkpoint(const std::filesystem::path& path, const ImportOp
 
   ImportResult result;
   Weights& weights = result.weights;
-  if (checkpoint.metadata.contains("srengine.format")) keep_metadata(checkpoint, where, network, weights);
+  if (checkpoint.metadata.contains("srengine.format")) keep_metadata(path, network, weights);
   weights.model = network.model;
   weights.tensors = std::move(network.tensors);
-  if (options.provenance) weights.provenance = parse_provenance(*options.provenance);
+  if (options.provenance) weights.provenance = *options.provenance;
   weights.provenance["imported_from"] = {{"file", path.filename().string()}, {"sha256", checkpoint.sha256}};
   weights.sha256.clear();
   apply(options, network.channels_last, weights, result.choices);
   check_against_schema(weights, where);
 
   result.explanation.push_back(
-      fmt::format("{}, {} tensors under {}", checkpoint.format, network.matches.size(), group_path));
+      fmt::format("{}, {} tensors under {}", checkpoint.format, network.matches.size(), printable(group_path)));
   for (const std::string& line : table_of(network.matches)) result.explanation.push_back(line);
   for (const std::string& note : network.notes) result.explanation.push_back(note);
   return result;

@@ -16,9 +16,9 @@ struct ImportOptions {
   std::optional<Interpolation> input;  // linear | sinc
   std::optional<bool> residual;
   std::optional<BatchNorm> batch_norm;
-  std::optional<double> norm_eps;         // 1e-5; 1e-3 for TensorFlow's layout
-  std::optional<std::string> provenance;  // a JSON object, the name of a file with one, or plain text
-  std::string key;                        // which dictionary of several: "state_dict", "model.generator"
+  std::optional<double> norm_eps;            // 1e-5; 1e-3 for TensorFlow's layout
+  std::optional<nlohmann::json> provenance;  // an object
+  std::string key;                           // which dictionary of several: "state_dict", "model.generator"
 };
 
 struct ImportResult {
@@ -27,7 +27,12 @@ struct ImportResult {
   std::vector<std::string> explanation;  // lines: which tensor became which, what was folded
 };
 
-// Throws WeightsError; tensors that are left over, missing or ambiguous are listed.
+// What a user says of a checkpoint's origin: a JSON object, the name of a file with one, or plain text, which becomes a
+// note. A name that ends in .json is taken for a file's. Throws WeightsError.
+nlohmann::json parse_provenance(const std::string& given);
+
+// A weights file of our own is checked like any that is loaded. Throws WeightsError; tensors that are left over,
+// missing or ambiguous are listed.
 ImportResult import_checkpoint(const std::filesystem::path& path, const ImportOptions& options = {});
 
 }  // namespace sr

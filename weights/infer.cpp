@@ -38,8 +38,8 @@ ModelDescription model_of_own_names(const std::map<std::string, Tensor>& tensors
   ModelDescription model;
   model.blocks = count_by_names(tensors, "blocks.", limits::blocks);
   model.units = count_by_names(tensors, ".units.", limits::units);
-  const Tensor& stem = tensors.at("stem.conv.weight");
-  const int64_t stem_channels = stem.shape.empty() ? 0 : stem.shape[0];
+  const auto stem = tensors.find("stem.conv.weight");
+  const int64_t stem_channels = stem == tensors.end() ? 0 : stem->second.shape[0];
   if (model.blocks < 1 || model.blocks > limits::blocks || model.units < 1 || model.units > limits::units ||
       stem_channels < 2 || stem_channels > 2 * limits::growth)
     throw WeightsError(fmt::format("{}: {} blocks of {} units and a stem of {} channels are no network that is read",
@@ -78,8 +78,12 @@ bool has_own_names(const TensorGroup& group, std::string& prefix) {
 
 Inference take_own_names(const TensorGroup& group, const std::string& prefix, const std::string& where) {
   Inference out;
+  std::vector<std::string> ignored;
   for (const NamedTensor& t : group.tensors) {
-    if (t.name.ends_with("num_batches_tracked")) continue;
+    if (t.name.ends_with("num_batches_tracked") || t.shape.empty()) {
+      ignored.push_back(t.name);
+      continue;
+    }
     const std::string name = t.name.starts_with(prefix) ? t.name.substr(prefix.size()) : t.name;
     if (!out.tensors.try_emplace(name, Tensor{t.shape, t.data}).second)
       throw WeightsError(fmt::format("{}: tensor {} is there twice", where, shown(name)));
@@ -87,6 +91,7 @@ Inference take_own_names(const TensorGroup& group, const std::string& prefix, co
   }
   out.model = model_of_own_names(out.tensors, where);
   out.notes.push_back("the names are those of a srengine weights file; nothing was guessed");
+  if (!ignored.empty()) out.notes.push_back("ignored: " + shown_list(ignored));
   return out;
 }
 

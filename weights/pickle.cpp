@@ -96,6 +96,12 @@ std::string name_of(uint8_t op) {
 
 }  // namespace
 
+size_t PickleTree::n_items() const {
+  size_t n = 0;
+  for (const Node& node : nodes_) n += node.items.size();
+  return n;
+}
+
 class PickleMachine {
  public:
   PickleMachine(Bytes stream, size_t position, std::span<const std::string_view> allowed, const std::string& where)

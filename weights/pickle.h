@@ -52,6 +52,8 @@ class PickleTree {
   std::string_view text(Value v) const { return nodes_[v.node].text; }
   std::span<const Value> items(Value v) const { return nodes_[v.node].items; }
   std::span<const Value> persistent_ids() const { return persistent_ids_; }  // all of them, as they came
+  // Items of all nodes. A node may be an item of many, so whoever follows items must count what it follows.
+  size_t n_items() const;
 
   bool is_text(Value v) const { return v.kind == Kind::text; }
   bool is_global(Value v, std::string_view name) const { return v.kind == Kind::global && text(v) == name; }
@@ -71,7 +73,8 @@ class PickleTree {
 };
 
 // Reads one pickle from stream[position] on and moves position behind it. Memory is bounded by a small multiple of the
-// stream. Throws WeightsError, starting with `where`.
+// stream: an instruction of one byte makes at most one object of some 60 bytes, and text is kept once however often the
+// memo recalls it. Throws WeightsError, starting with `where`.
 PickleTree read_pickle(Bytes stream, size_t& position, std::span<const std::string_view> allowed_globals,
                        const std::string& where);
 

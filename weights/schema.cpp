@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <cmath>
+#include <limits>
 #include <string_view>
 
 #include "weights/weights_error.h"
@@ -163,8 +163,11 @@ ModelDescription parse_model_name(const std::string& text) {
 
 std::string check_normalization(const Normalization& rule) {
   using Kind = Normalization::Kind;
-  if (rule.kind == Kind::scale && !(std::isfinite(rule.by) && rule.by > 0))
-    return fmt::format("scale divides by {}; it must be above 0", rule.by);
+  // Voxels are float32: a divisor beyond makes zeros, infinities or NaNs of them.
+  constexpr double least = std::numeric_limits<float>::min(), most = std::numeric_limits<float>::max();
+  if (rule.kind == Kind::scale && !(rule.by >= least && rule.by <= most))
+    return fmt::format("scale divides by {}; it must be from {:.3g} to {:.3g}, what float32 holds", rule.by, least,
+                       most);
   if (rule.kind == Kind::percentile && !(rule.by > 0 && rule.by <= 100))
     return fmt::format("percentile is {}; it must be above 0 and at most 100", rule.by);
   return "";

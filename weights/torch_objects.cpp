@@ -25,6 +25,12 @@ constexpr std::pair<std::string_view, ElementType> storage_type_names[] = {
     {"torch.ShortStorage", ElementType::i16},  {"torch.CharStorage", ElementType::i8},
     {"torch.ByteStorage", ElementType::u8},    {"torch.BoolStorage", ElementType::boolean}};
 
+// Storages are numbered, and tensors named after their layers; a memoised text is recalled in two bytes, so the longest
+// that is ever copied has a bound.
+constexpr size_t max_key_length = 256, max_name_length = 1024;
+// Letters of names and paths per byte of the file. A name stands in the file once, but may be read under several paths.
+constexpr size_t letters_per_byte = 16;
+
 struct Storage {
   std::string key;
   ElementType type;
@@ -35,7 +41,8 @@ struct Storage {
 Storage parse_storage(const PickleTree& tree, Value id, const std::string& where) {
   const auto fields = id.kind == Kind::tuple ? tree.items(id) : std::span<const Value>();
   if (fields.size() >= 5 && tree.is_text(fields[0]) && tree.text(fields[0]) == "storage" &&
-      fields[1].kind == Kind::global && tree.is_text(fields[2]) && fields[4].kind == Kind::integer)
+      fields[1].kind == Kind::global && tree.is_text(fields[2]) && tree.text(fields[2]).size() <= max_key_length &&
+      fields[4].kind == Kind::integer)
     for (const auto& [name, type] : storage_type_names) {
       if (tree.text(fields[1]) != name) continue;
       Storage storage{std::string(tree.text(fields[2])), type, 0, fields[4].integer};
@@ -53,14 +60,25 @@ class Collector {
  public:
   Collector(const PickleTree& tree, const StorageBytes& bytes, bool big_endian, size_t file_size,
             const std::string& where)
-      : tree_(tree), storage_bytes_(bytes), big_endian_(big_endian), elements_left_(file_size), where_(where) {}
+      : tree_(tree),
+        storage_bytes_(bytes),
+        big_endian_(big_endian),
+        elements_left_(file_size),
+        letters_left_(letters_per_byte * uint64_t{file_size}),
+        entries_left_(tree.n_items()),
+        where_(where) {}
 
   std::vector<TensorGroup> run() {
-    visit(tree_.root(), "", 0);
+    if (is_dict(tree_.root())) {
+      visited_.insert(tree_.root().node);
+      visit(tree_.root(), "", 0);
+    }
     return std::move(groups_);
   }
 
  private:
+  static constexpr int max_depth = 8;
+
   [[noreturn]] void refuse(const std::string& why) const { throw WeightsError(fmt::format("{}: {}", where_, why)); }
 
   bool is_tensor(Value v) const {
@@ -69,41 +87,64 @@ class Collector {
   }
   std::span<const Value> arguments(Value call) const { return tree_.items(tree_.items(call)[1]); }
 
+  struct Entry {
+    std::string_view name;  // lies in the tree
+    Value value;
+  };
+
   // The entries of a dictionary by text key; others (an optimizer numbers its state) hold no network.
-  std::vector<std::pair<std::string, Value>> entries(Value v) const {
-    std::vector<std::pair<std::string, Value>> out;
+  std::vector<Entry> entries(Value v) {
+    std::vector<Entry> out;
     std::span<const Value> items = tree_.items(v);
     if (v.kind == Kind::call) {  // OrderedDict(): its entries follow; Python 2: OrderedDict([[key, value], ...])
+      if (arguments(v).size() > 1) refuse("makes a dictionary of more than one list of entries, which Python cannot");
       for (const Value list : arguments(v)) {
         if (list.kind != Kind::list) continue;
+        count_entries(tree_.items(list).size());
         for (const Value pair : tree_.items(list))
           if ((pair.kind == Kind::list || pair.kind == Kind::tuple) && tree_.items(pair).size() == 2 &&
               tree_.is_text(tree_.items(pair)[0]))
-            out.emplace_back(tree_.text(tree_.items(pair)[0]), tree_.items(pair)[1]);
+            out.push_back({tree_.text(tree_.items(pair)[0]), tree_.items(pair)[1]});
       }
       items = items.subspan(2);
     }
+    count_entries(items.size() / 2);
     for (size_t i = 0; i + 1 < items.size(); i += 2)
-      if (tree_.is_text(items[i])) out.emplace_back(tree_.text(items[i]), items[i + 1]);
+      if (tree_.is_text(items[i])) out.push_back({tree_.text(items[i]), items[i + 1]});
     return out;
+  }
+  // Dictionaries are read once each, and so pay with items of their own; only a list that many of them share does not.
+  void count_entries(size_t n) {
+    if (n > entries_left_) refuse("makes many dictionaries of one list of entries, which no checkpoint does");
+    entries_left_ -= n;
+  }
+
+  // Names are copied out of the tree, where one text may be the name of many things.
+  std::string joined(const std::string& path, std::string_view name) {
+    const size_t n = path.size() + name.size() + 1;
+    if (n > max_name_length)
+      refuse(fmt::format("has a name of {} letters, {}; names of up to {} are read", n, shown(name), max_name_length));
+    if (n > letters_left_) refuse("repeats its names beyond the size of the file");
+    letters_left_ -= n;
+    return path.empty() ? std::string(name) : fmt::format("{}.{}", path, name);
   }
 
   void visit(Value v, const std::string& path, int depth) {
-    const bool dict = v.kind == Kind::dict || tree_.is_call(v, ordered_dict);
-    // The memo can make a dictionary its own grandchild, or one object many; each is visited once.
-    if (!dict || depth > 8 || !visited_.insert(v.node).second) return;
     const auto content = entries(v);
-
     TensorGroup group{path, {}};
-    std::set<std::string> names;
+    std::set<std::string_view> names;
     for (const auto& [name, value] : content) {
       if (!is_tensor(value)) continue;
       if (!names.insert(name).second) refuse(fmt::format("has tensor {} twice", shown(name)));
-      group.tensors.push_back(tensor(value, name));
+      group.tensors.push_back(tensor(value, joined("", name)));
     }
     if (!group.tensors.empty()) groups_.push_back(std::move(group));
-    for (const auto& [name, value] : content) visit(value, path.empty() ? name : path + "." + name, depth + 1);
+    // The memo can make a dictionary its own grandchild, or one object many; each is visited once.
+    if (depth < max_depth)
+      for (const auto& [name, value] : content)
+        if (is_dict(value) && visited_.insert(value.node).second) visit(value, joined(path, name), depth + 1);
   }
+  bool is_dict(Value v) const { return v.kind == Kind::dict || tree_.is_call(v, ordered_dict); }
 
   std::vector<int64_t> integers(Value v, const std::string& what) const {
     std::vector<int64_t> out;
@@ -183,7 +224,8 @@ class Collector {
   const PickleTree& tree_;
   const StorageBytes& storage_bytes_;
   bool big_endian_;
-  uint64_t elements_left_;
+  uint64_t elements_left_, letters_left_;
+  size_t entries_left_;
   const std::string& where_;
   std::set<uint32_t> visited_;
   std::vector<TensorGroup> groups_;

@@ -20,8 +20,9 @@ using StorageBytes = std::function<Bytes(const std::string& key)>;
 // The type of each storage that the object refers to, by key. Throws WeightsError, starting with `where`.
 std::map<std::string, ElementType> storage_types(const PickleTree& tree, const std::string& where);
 
-// Every dictionary that holds tensors under text keys, outermost first. file_size bounds the numbers that all tensors
-// together may have: views can repeat a few numbers without end. Throws WeightsError, starting with `where`.
+// Every dictionary that holds tensors under text keys, outermost first. file_size bounds the numbers and, times a small
+// constant, the letters of the names that all tensors together may have: views can repeat a few numbers, and the memo a
+// name, without end. Throws WeightsError, starting with `where`.
 std::vector<TensorGroup> collect_tensors(const PickleTree& tree, const StorageBytes& storage_bytes, bool big_endian,
                                          size_t file_size, const std::string& where);
 

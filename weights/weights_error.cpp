@@ -2,14 +2,13 @@
 
 #include <algorithm>
 
+#include "weights/printable.h"
+
 namespace sr {
 
 std::string shown(std::string_view name) {
   constexpr size_t most = 80;
-  std::string text(name.substr(0, most));
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  return "'" + text + (name.size() > most ? "...'" : "'");
+  return "'" + printable(std::string(name.substr(0, most))) + (name.size() > most ? "...'" : "'");
 }
 
 std::string shown_list(const std::vector<std::string>& names) {

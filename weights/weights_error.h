@@ -12,6 +12,11 @@ struct WeightsError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// A file that cannot be written where it should be: nothing is wrong with what would have been in it.
+struct NotWritten : WeightsError {
+  using WeightsError::WeightsError;
+};
+
 // 'name' as a sentence may show it: control characters become '?', and what is longer than 80 characters is cut. Files
 // hold whatever bytes they like for names.
 std::string shown(std::string_view name);

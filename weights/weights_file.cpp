@@ -153,8 +153,8 @@ void append_tensor(const TensorSpec& spec, const Tensor& tensor, ElementType typ
     for (size_t i = 0; i < tensor.data.size(); ++i) {
       const uint16_t half = float_to_half(tensor.data[i]);
       if (std::isinf(half_to_float(half)))
-        throw WeightsError(fmt::format("{}: tensor {} holds {}, which half precision cannot; write it without", where,
-                                       shown(spec.name), tensor.data[i]));
+        throw WeightsError(fmt::format("{}: tensor {} holds {}, which half precision cannot; write it without --half",
+                                       where, shown(spec.name), tensor.data[i]));
       data[begin + 2 * i] = static_cast<uint8_t>(half & 0xff);
       data[begin + 2 * i + 1] = static_cast<uint8_t>(half >> 8);
     }

@@ -34,7 +34,7 @@ struct Weights {
 // more than a small multiple of the file's size. Throws WeightsError.
 Weights load_weights(const std::filesystem::path& path);
 
-// Writes beside and renames; throws WeightsError where it cannot. Fills in sha256 and half_precision. Half precision
+// Writes beside and renames; throws NotWritten where it cannot. Fills in sha256 and half_precision. Half precision
 // halves the convolution weights only; norms and biases, few but of any magnitude, stay F32.
 void save_weights(const std::filesystem::path& path, Weights& weights, bool half_precision = false);
 
