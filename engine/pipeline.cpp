@@ -126,6 +126,7 @@ RestoreReport Restorer::restore_scan(const ScanRequest& request, const Progress&
   report.n_volumes = n;
   report.n_patches = make_patch_grid(grid, options_.backend.patch, options_.margin).count();
   report.batch_norm = batch_norm_;
+  if (request.measured) report.consistency_weight = request.measured->weight;
   report.warnings = reader.warnings();
   const std::vector<std::string>& of_writer = writer.warnings();
   report.warnings.insert(report.warnings.end(), of_writer.begin(), of_writer.end());

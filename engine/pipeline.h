@@ -54,9 +54,10 @@ struct RestoreReport {
   int64_t n_volumes = 0;
   int n_patches = 0;  // of one volume
   BatchNorm batch_norm = BatchNorm::patch;
-  std::vector<Intensity> intensities;  // of each volume
-  int64_t n_nonfinite = 0;             // voxels of the scan
-  int64_t n_nonfinite_result = 0;      // voxels that the network made of finite ones
+  std::optional<double> consistency_weight;  // where what was measured was put back
+  std::vector<Intensity> intensities;        // of each volume
+  int64_t n_nonfinite = 0;                   // voxels of the scan
+  int64_t n_nonfinite_result = 0;            // voxels that the network made of finite ones
   StageTimes seconds;
   std::vector<std::string> warnings;
 };

@@ -29,7 +29,7 @@ struct Arguments {
   RestoreOptions options;
   std::string patch = "70", upsample, data_consistency = "auto", target;
   std::optional<std::string> max_memory;
-  double consistency_weight = 1;
+  std::optional<double> consistency_weight;
   std::optional<int> flips;
   bool paper = false, quiet = false;
 };
@@ -99,7 +99,8 @@ void make_folder(const fs::path& folder) {
 std::optional<Measured> measured_of(const Arguments& a, const fs::path& scan) {
   if (a.data_consistency == "off") return {};
   Measured measured;
-  measured.weight = a.consistency_weight;
+  // Asked for, what was measured replaces; by itself it blends, which is the better image: docs/accuracy.md.
+  measured.weight = a.consistency_weight.value_or(a.data_consistency == "auto" ? 0.5 : 1);
   if (a.options.upsample) return measured;
   const std::optional<Degradation> sidecar = is_scan_name(scan) ? read_degradation(scan) : std::nullopt;
   if (sidecar && sidecar->grid == Grid::input) {
@@ -232,9 +233,9 @@ void add_run(CLI::App& app) {
                 "factors by which k-space was cut (2x2x1): its measured centre is put back into the result; auto: what "
                 "--upsample or a degrade sidecar says; off")
       ->capture_default_str();
-  c->add_option("--consistency-weight", a->consistency_weight, "how much of it: 1 replaces, less blends")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
+  c->add_option("--consistency-weight", a->consistency_weight,
+                "how much of it: 1 replaces, less blends (default: 1; 0.5 with auto)")
+      ->check(CLI::Range(0.0, 1.0));
   c->add_option("--flips", a->flips, "mean over 1, 2, 4 or 8 mirrored runs (default: 1; 8 with --uncertainty)")
       ->check(CLI::IsMember({1, 2, 4, 8}));
   c->add_option("--uncertainty", a->uncertainty, "write the standard deviation over the flips to this file or folder");

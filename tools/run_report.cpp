@@ -30,6 +30,7 @@ nlohmann::json scan_report(const RestoreReport& r) {
           {"patches_per_volume", r.n_patches},
           {"intensity", intensities},
           {"nonfinite_voxels", r.n_nonfinite},
+          {"data_consistency", r.consistency_weight ? nlohmann::json(*r.consistency_weight) : nlohmann::json()},
           {"seconds",
            {{"read", milliseconds(r.seconds.read)},
             {"upsample", milliseconds(r.seconds.upsample)},
