@@ -317,3 +317,53 @@ TEST_CASE("a lost stderr costs nothing, a lost stdout is an error") {
     check_refused(srengine(folder.path(), run({"scan.nii"}), {.stdout_to = lost}), 5, "standard output");
   }
 }
+
+TEST_CASE("a JSON file never lands on a scan, a result or the weights") {
+  const TemporaryFolder folder;
+  make_scan(folder / "a.nii");
+  make_scan(folder / "b.nii.gz");
+  fs::copy_file(weights, folder / "w.bin");
+  const Words files = files_in(folder.path());
+  const Bytes before = test::read_bytes(folder / "a.nii");
+  check_refused(srengine(folder.path(), run({"b.nii.gz", "--json", "a.nii"})), 2, "--json a.nii is the name of a scan");
+  check_refused(srengine(folder.path(), {"run", "-w", "w.bin", "a.nii", "--patch", "24", "--json", "w.bin"}), 2,
+                "w.bin would be overwritten");
+  check_refused(srengine(folder.path(), run({"a.nii", "b.nii.gz", "-o", "out.nii.gz"})), 2, "the name of one scan");
+  check_refused(srengine(folder.path(), run({"a.nii", "-o", "r.nii", "--change", "./r.nii"})), 2, "two results");
+  check_refused(srengine(folder.path(), run({"a.nii", "--uncertainty", "u.nii", "--flips", "1"})), 2, "--flips 1");
+  CHECK(files_in(folder.path()) == files);
+  CHECK(test::read_bytes(folder / "a.nii") == before);
+}
+
+TEST_CASE("a scan whose name cannot be followed does not stop the others") {
+  const TemporaryFolder folder;
+  make_scan(folder / "a.nii");
+  fs::create_symlink("loop.nii", folder / "loop.nii");
+  const Outcome o = srengine(folder.path(), run({"loop.nii", "a.nii"}));
+  INFO(o.err);
+  CHECK(o.code == 1);
+  CHECK(o.out == "a_sr.nii.gz\n");
+  CHECK(o.err.find("1 of 2 scans failed") != std::string::npos);
+}
+
+TEST_CASE("change, uncertainty and data consistency from the command line") {
+  const TemporaryFolder folder;
+  make_scan(folder / "a.nii");
+  const Outcome o = srengine(folder.path(), run({"a.nii", "-o", "r.nii", "--change", "c.nii", "--uncertainty", "u.nii",
+                                                 "--flips", "2", "--data-consistency", "2x2x1", "--json", "r.json"}));
+  check_done(o);
+  CHECK(o.out == "r.nii\nc.nii\nu.nii\n");
+  const auto read = [&](const char* name) { return ScanReader(folder / name).read(0); };
+  const Volume scan = read("a.nii"), result = read("r.nii"), change = read("c.nii"), sd = read("u.nii");
+  double worst = 0, largest = 0, spread = 0;
+  for (size_t i = 0; i < scan.data.size(); i++) {
+    worst = std::max(worst, std::abs(static_cast<double>(result.data[i]) - scan.data[i] - change.data[i]));
+    largest = std::max(largest, std::abs(static_cast<double>(result.data[i])));
+    spread = std::max(spread, static_cast<double>(sd.data[i]));
+  }
+  CHECK(worst <= 1e-6 * largest);
+  CHECK(spread > 0);
+  const nlohmann::json json = read_json(folder / "r.json");
+  CHECK(json.at("scans").at(0).at("data_consistency") == 1);
+  CHECK(json.at("options").at("flips") == 2);
+}
