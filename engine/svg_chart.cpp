@@ -116,9 +116,9 @@ std::string draw_chart(const Chart& chart) {
   svg += text((left + right) / 2, bottom + 34, "middle", chart.x_label);
   svg += text(0, 0, "middle", chart.y_label,
               fmt::format(" transform=\"translate(14 {:.0f}) rotate(-90)\"", (top + bottom) / 2).c_str());
-  if (chart.x_mark > x.low && chart.x_mark < x.high) {
-    svg += line(x.pixel(chart.x_mark), top, x.pixel(chart.x_mark), bottom, "mark");
-    svg += text(x.pixel(chart.x_mark) + 4, top + 12, "start", chart.x_mark_label);
+  if (chart.x_mark && *chart.x_mark > x.low && *chart.x_mark < x.high) {
+    svg += line(x.pixel(*chart.x_mark), top, x.pixel(*chart.x_mark), bottom, "mark");
+    svg += text(x.pixel(*chart.x_mark) + 4, top + 12, "start", chart.x_mark_label);
   }
   for (size_t i = 0; i < chart.curves.size(); i++)
     svg += fmt::format("<path fill=\"none\" stroke=\"{}\" stroke-width=\"1.6\" d=\"{}\"/>", curve_colour(i),

@@ -1,6 +1,7 @@
 // Line charts as SVG text, for reports that need no script to be drawn.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,8 +15,8 @@ struct Curve {
 struct Chart {
   std::string title, x_label, y_label;
   std::vector<Curve> curves;
-  bool log_y = false;  // values of 0 and below break the line
-  double x_mark = -1;  // a dashed vertical line, where it lies within the axis
+  bool log_y = false;            // values of 0 and below break the line
+  std::optional<double> x_mark;  // a dashed vertical line, where it lies within the axis
   std::string x_mark_label;
 };
 

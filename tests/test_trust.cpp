@@ -240,6 +240,9 @@ TEST_CASE("a report is one document that loads nothing") {
   for (size_t at = 0; (at = drawn.find("data:image/png;base64,iVBOR", at)) != std::string::npos; ++n_images)
     drawn.erase(at, drawn.find('"', at) - at);
   CHECK(n_images == 24);  // two tests, four rows, three columns
+  size_t n_marks = 0;     // the cut, in both charts of frequencies and no other
+  for (size_t at = 0; (at = drawn.find("class=\"mark\"", at)) != std::string::npos; ++at) ++n_marks;
+  CHECK(n_marks == 2);
   CHECK(drawn.find("nan") == std::string::npos);
   CHECK(drawn.find("inf") == std::string::npos);
   CHECK_THROWS_AS(report_html({}), Error);
