@@ -183,3 +183,13 @@ TEST_CASE("degrade, upsample, run and evaluate in a chain") {
   CHECK(holds(table.out, "linear.nii.gz"));
   CHECK(holds(table.out, "restored.nii.gz"));
 }
+
+TEST_CASE("an image degraded from an odd grid is restored by default") {
+  const TemporaryFolder folder;
+  done(folder, {"phantom", "-o", "truth.nii.gz", "--size", "31x33x20", "--voxel", "6x6x9"});
+  const std::string network = (golden / "network" / "b1u1-k4.bin").string();
+  for (const char* method : {"linear", "sinc"}) {
+    done(folder, {"degrade", "truth.nii.gz", "-o", "low.nii.gz", "--method", method});
+    done(folder, {"run", "-w", network, "--patch", "24", "low.nii.gz"});
+  }
+}

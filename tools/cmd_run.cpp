@@ -107,6 +107,8 @@ std::optional<Measured> measured_of(const Arguments& a, const fs::path& scan) {
     measured.factors = sidecar->factors;
     measured.way_back = sidecar->way_back;
   }
+  // Of linear interpolation by a factor that is not whole (181 -> 91 -> 181) nothing is known for certain.
+  if (a.data_consistency == "auto" && measured.way_back == Interpolation::linear) return {};
   if (a.data_consistency != "auto") measured.factors = parse_factors(a.data_consistency);
   if (measured.factors == Factors{1, 1, 1}) return {};
   return measured;
