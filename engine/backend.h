@@ -9,6 +9,7 @@
 #include "engine/norm_mode.h"
 #include "engine/patches.h"
 #include "engine/volume.h"
+#include "kernels/cuda_api.h"
 
 namespace sr {
 
@@ -17,13 +18,24 @@ enum class BackendKind {
   ref,  // plain loops in double: the specification, slow
 };
 
+// Where `BackendKind::cpu` and GPUs are the choice.
+enum class DeviceKind {
+  automatic,  // the first GPU, or the CPU where there is none
+  cpu,
+  cuda,  // a GPU or an error
+};
+
 struct BackendOptions {
-  BackendKind kind = BackendKind::cpu;
+  BackendKind kind = BackendKind::cpu;  // ref stays on the host whatever `device` says
+  DeviceKind device = DeviceKind::cpu;
+  std::vector<int> gpus;  // indices, with DeviceKind::cuda; empty: the first one
+  cuda::Precision precision = cuda::Precision::fp32;  // on GPUs
   ConvAlgorithm conv = ConvAlgorithm::winograd4;
   Size3 patch{70, 70, 70};
   int threads = 0;         // 0: as many as the process may use
-  int batch = 0;           // patches in flight; 0: one per group of 8 threads
-  int64_t max_memory = 0;  // bytes, of patches in flight and threads' scratch; 0: nine tenths of the machine's memory
+  int batch = 0;           // patches in flight; 0: one per group of 8 threads, 8 on each GPU
+  int64_t max_memory = 0;  // bytes, of patches in flight and threads' scratch; 0: nine tenths of the machine's memory,
+                           // what is free of each GPU's
 };
 
 // Called after each patch, one call at a time; false stops the run with Error{interrupted}. done counts up to total,
@@ -48,9 +60,12 @@ class Backend {
   virtual int threads() const = 0;           // that have something to do: no more than patches in flight, of `ref`
   virtual int batch() const = 0;
   virtual int64_t buffer_bytes() const = 0;  // of all patches in flight, the threads' scratch included
+
+  std::string why_not_gpu;  // with DeviceKind::automatic, where the CPU took over: a clause that says why
 };
 
-// The network must outlive the backend. Throws Error{device_trouble} where one patch does not fit into the memory.
+// The network must outlive the backend. Throws Error{device_trouble} where one patch does not fit into the memory, or
+// where a GPU is asked for that cannot be used.
 std::unique_ptr<Backend> make_backend(const Mdcsrn& network, const BackendOptions& options);
 
 // Processors this process may use (its affinity), at least 1.

@@ -9,7 +9,7 @@
 #include <mutex>
 #include <thread>
 
-#include "engine/backend.h"
+#include "engine/host_backend.h"
 #include "engine/net_mdcsrn.h"
 #include "kernels/cpu_target.h"
 #include "kernels/memory.h"
@@ -253,7 +253,7 @@ int usable_processors() {
   return std::max(1, CPU_COUNT(&set));
 }
 
-std::unique_ptr<Backend> make_backend(const Mdcsrn& network, const BackendOptions& options) {
+std::unique_ptr<Backend> make_host_backend(const Mdcsrn& network, const BackendOptions& options) {
   if (options.kind == BackendKind::ref) return std::make_unique<HostBackend<RefConvs>>(network, options);
   return std::make_unique<HostBackend<CpuConvs>>(network, options);
 }

@@ -12,6 +12,7 @@
 #include "kernels/fma_peak.h"
 #include "tools/choice.h"
 #include "tools/commands.h"
+#include "tools/device_option.h"
 #include "tools/interrupt.h"
 #include "tools/parse.h"
 #include "tools/progress.h"
@@ -24,6 +25,7 @@ struct Arguments {
   std::filesystem::path weights, json;
   std::string model, shape = "320x320x256", patch = "70", target;
   RestoreOptions options;
+  DeviceArguments device;
   int patches = 7;
 };
 
@@ -73,6 +75,7 @@ void bench(Arguments& a) {
   const Weights weights =
       a.weights.empty() ? random_weights(parse_word(parse_model_name, a.model), 1) : load_weights(a.weights);
   const Size3 patch = a.options.backend.patch = parse_patch(a.patch);
+  apply(a.device, a.options.backend);
   const Size3 shape = parse_size(a.shape);
   a.options.batch_norm = a.options.batch_norm.value_or(BatchNorm::patch);
 
@@ -161,6 +164,7 @@ void add_bench(CLI::App& app) {
   add_choice<BatchNorm>(c, "--batch-norm", a->options.batch_norm,
                         {{"patch", BatchNorm::patch}, {"running", BatchNorm::running}, {"scan", BatchNorm::scan}},
                         "as for run (default: patch)");
+  add_device_options(c, a->device);
   add_choice<ConvAlgorithm>(c, "--conv", a->options.backend.conv,
                             {{"winograd4", ConvAlgorithm::winograd4},
                              {"winograd2", ConvAlgorithm::winograd2},

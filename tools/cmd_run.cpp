@@ -10,6 +10,7 @@
 #include "tools/choice.h"
 #include "tools/commands.h"
 #include "tools/degrade_sidecar.h"
+#include "tools/device_option.h"
 #include "tools/interrupt.h"
 #include "tools/parse.h"
 #include "tools/progress.h"
@@ -27,6 +28,7 @@ struct Arguments {
   std::vector<fs::path> scans;
   fs::path output, change, uncertainty, json;
   RestoreOptions options;
+  DeviceArguments device;
   std::string patch = "70", upsample, data_consistency = "auto", target;
   std::optional<std::string> max_memory;
   std::optional<double> consistency_weight;
@@ -160,6 +162,7 @@ void use_paper_settings(Arguments& a) {
 
 void run(Arguments& a) {
   a.options.backend.patch = parse_patch(a.patch);
+  apply(a.device, a.options.backend);
   if (!a.upsample.empty()) a.options.upsample = parse_factors(a.upsample);
   if (a.max_memory) a.options.backend.max_memory = parse_bytes(*a.max_memory);
   if (a.paper) use_paper_settings(a);
@@ -178,6 +181,8 @@ void run(Arguments& a) {
   if (!a.quiet)
     note(fmt::format("{} on {}, batch-norm {}", weights.model.name(), restorer.backend().describe(),
                      to_string(restorer.batch_norm())));
+  if (!a.quiet && !restorer.backend().why_not_gpu.empty())
+    note(fmt::format("no GPU: {}", restorer.backend().why_not_gpu));
 
   if (a.options.backend.threads)
     omp_set_num_threads(a.options.backend.threads);  // of k-space and interpolation as well
@@ -256,9 +261,10 @@ void add_run(CLI::App& app) {
                   "what a patch holds outside the volume (default: zero)");
   c->add_option("--threads", a->options.backend.threads, "threads (default: one per processor)")
       ->check(CLI::Range(1, 1024));
-  c->add_option("--batch", a->options.backend.batch, "patches in flight (default: one per group of 8 threads)")
+  c->add_option("--batch", a->options.backend.batch, "patches in flight (default: one per group of 8 threads; 8 on each GPU)")
       ->check(CLI::Range(1, 1024));
   c->add_option("--max-memory", a->max_memory, "memory that patches in flight may take, such as 2G or 500M");
+  add_device_options(c, a->device);
   add_choice<BackendKind>(c, "--backend", a->options.backend.kind,
                           {{"cpu", BackendKind::cpu}, {"ref", BackendKind::ref}},
                           "cpu (default), or ref: plain loops in double, for checking, slow");

@@ -14,5 +14,6 @@ void add_evaluate(CLI::App& app);
 void add_phantom(CLI::App& app);
 void add_import(CLI::App& app);
 void add_info(CLI::App& app);
+void add_backends(CLI::App& app);
 
 }  // namespace sr

@@ -45,6 +45,7 @@ int main(int argc, char** argv) {
   sr::add_phantom(app);
   sr::add_import(app);
   sr::add_info(app);
+  sr::add_backends(app);
 
   try {
     app.parse(argc, argv);

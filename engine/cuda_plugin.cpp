@@ -1,0 +1,99 @@
+#include "engine/cuda_plugin.h"
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <mutex>
+
+namespace sr {
+namespace {
+
+namespace fs = std::filesystem;
+
+#ifndef SRENGINE_CUDA_STATIC
+constexpr const char* library_name = "libsrengine_cuda.so";
+
+// Files to try, in this order.
+std::vector<fs::path> candidates() {
+  if (const char* named = std::getenv("SRENGINE_CUDA_PLUGIN")) return {named};
+  std::vector<fs::path> files;
+  std::error_code error;
+  const fs::path program = fs::read_symlink("/proc/self/exe", error);
+  if (!error) {
+    files.push_back(program.parent_path() / library_name);
+    files.push_back(program.parent_path().parent_path() / "lib/srengine" / library_name);
+  }
+  files.emplace_back(library_name);
+  return files;
+}
+#endif
+
+struct Plugin {
+  const cuda::Api* api = nullptr;
+  std::string why_not;
+};
+
+#ifdef SRENGINE_CUDA_STATIC
+Plugin load() { return {srengine_cuda_api(cuda::api_version), ""}; }
+#else
+Plugin load() {
+  Plugin plugin;
+  for (const fs::path& file : candidates()) {
+    if (file == "none") {
+      plugin.why_not = "SRENGINE_CUDA_PLUGIN says none";
+      return plugin;
+    }
+    std::error_code error;
+    if (file.has_parent_path() && !fs::exists(file, error)) {
+      plugin.why_not = fmt::format("{} does not exist", file.string());
+      continue;
+    }
+    void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);  // stays: its code may be in use until the end
+    if (!library) {
+      plugin.why_not = fmt::format("{} cannot be loaded", library_name);
+      if (file.has_parent_path()) plugin.why_not += fmt::format(": {}", dlerror());
+      continue;
+    }
+    const auto entry = reinterpret_cast<const cuda::Api* (*)(int)>(dlsym(library, "srengine_cuda_api"));
+    plugin.api = entry ? entry(cuda::api_version) : nullptr;
+    if (plugin.api) return plugin;
+    plugin.why_not = fmt::format("{} belongs to another version of srengine", file.string());
+    dlclose(library);
+  }
+  if (!std::getenv("SRENGINE_CUDA_PLUGIN")) plugin.why_not = "this installation has no CUDA plugin";
+  return plugin;
+}
+#endif
+
+}  // namespace
+
+const cuda::Api* cuda_plugin(std::string* why_not) {
+  static const Plugin plugin = load();
+  if (why_not) *why_not = plugin.why_not;
+  return plugin.api;
+}
+
+std::vector<CudaDevice> cuda_devices(std::string* why_not) {
+  const cuda::Api* api = cuda_plugin(why_not);
+  if (!api) return {};
+  int n = 0;
+  std::string reason = "there is no NVIDIA GPU";
+  std::vector<CudaDevice> devices;
+  if (api->device_count(&n) != cuda::Result::ok) {
+    reason = api->last_error();
+    n = 0;
+  }
+  for (int i = 0; i < n; i++) {
+    CudaDevice device{i, {}};
+    if (api->device_info(i, &device.info) == cuda::Result::ok && api->use_device(i) == cuda::Result::ok)
+      devices.push_back(device);
+    else
+      reason = fmt::format("GPU {} cannot be used: {}", i, api->last_error());
+  }
+  if (devices.empty() && why_not) *why_not = reason;
+  return devices;
+}
+
+}  // namespace sr

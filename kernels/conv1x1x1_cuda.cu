@@ -1,0 +1,168 @@
+// 1x1x1 convolutions on CUDA cores: the compressors (up to 504 channels -> 2k), the bottlenecks (batch-norm and ELU on
+// the way in, -> 4k), the reconstruction's first layer (-> 8k) and the combination (-> 1).
+//
+//   y[co](v) = bias[co] + sum over ci of weight[co][ci] * a[ci](v),   a = x or elu(scale x + shift)
+//
+// No voxel meets another, so inputs go from device memory to registers: a thread makes CO channels of VOXELS voxels
+// that lie a block's width apart, every load of a warp is 32 neighbouring quads. Weights lie in shared memory, 32 input
+// channels at a time, read by the whole warp at once: CO / 4 reads to CO * VOXELS multiply-adds. The combination reads
+// everything once and multiplies once: bound by device memory.
+#include <type_traits>
+
+#include "kernels/conv3d_cuda.h"
+#include "kernels/quads_cuda.cuh"
+
+namespace sr::cuda {
+namespace {
+
+constexpr int kThreads = 128;
+constexpr int kChunk = 32;  // input channels whose weights lie in shared memory
+
+// Output channels of a thread; more voxels the fewer they are, 96 accumulators or less.
+int group_of(int co) {
+  if (co == 1) return 1;
+  for (const int group : {48, 24, 16, 8})
+    if (co % group == 0) return group;
+  return 4;
+}
+template <int CO>
+constexpr int voxels_of = CO == 48 ? 2 : CO >= 16 ? 4 : CO >= 4 ? 8 : 4;
+
+// f(std::integral_constant<int, CO>) for the group of a layer with co outputs.
+template <class F>
+auto with_group(int co, F f) {
+  switch (group_of(co)) {
+    case 1: return f(std::integral_constant<int, 1>());
+    case 4: return f(std::integral_constant<int, 4>());
+    case 8: return f(std::integral_constant<int, 8>());
+    case 16: return f(std::integral_constant<int, 16>());
+    case 24: return f(std::integral_constant<int, 24>());
+    default: return f(std::integral_constant<int, 48>());
+  }
+}
+
+template <int CO>
+int blocks_of(Size3 s) {
+  constexpr int64_t block = int64_t{kThreads} * voxels_of<CO>;
+  return static_cast<int>((s.voxels() + block - 1) / block);
+}
+
+struct Arguments {
+  FeatureMaps x, y;
+  int x_first, y_first;
+  int ci, co;
+  const float* weights;  // [co / CO][ci][CO]
+  const float* bias;     // or null
+  DevicePrologue prologue;
+  float* image;         // CO = 1: the output [patch][voxel]
+  float* partial_sums;  // or null
+};
+
+// grid: (runs of voxels of the patch, co / CO, patches)
+template <class T, int CO>
+__global__ void __launch_bounds__(kThreads) conv1x1x1(Arguments a) {
+  constexpr int n_voxels = voxels_of<CO>;
+  SR_SHARED(float, weights, [kChunk * CO]);
+  SR_SHARED(float, sums_scratch, [kThreads / 32 * CO * 2]);
+
+  const int thread = static_cast<int>(threadIdx.x);
+  const int patch = static_cast<int>(blockIdx.z), group = static_cast<int>(blockIdx.y);
+  const int part = static_cast<int>(blockIdx.x);
+  const int voxels = a.x.size.d * a.x.size.h * a.x.size.w;
+  const int first = part * kThreads * n_voxels + thread;
+
+  float acc[n_voxels][CO];
+#pragma unroll
+  for (int c = 0; c < CO; c++) {
+    const float bias = a.bias ? a.bias[group * CO + c] : 0.0f;
+#pragma unroll
+    for (int v = 0; v < n_voxels; v++) acc[v][c] = bias;
+  }
+
+  const StoredQuad<T>* x = quads_of<T>(a.x, a.x_first, patch);
+  const float* scale = a.prologue.scale ? a.prologue.scale + patch * a.prologue.patch_stride : nullptr;
+  const float* shift = a.prologue.scale ? a.prologue.shift + patch * a.prologue.patch_stride : nullptr;
+  for (int chunk = 0; chunk < a.ci; chunk += kChunk) {
+    const int n = min(kChunk, a.ci - chunk);
+    const float* w = a.weights + (int64_t{group} * a.ci + chunk) * CO;
+    for (int i = thread; i < n * CO; i += kThreads) weights[i] = w[i];
+    __syncthreads();
+#pragma unroll 2
+    for (int ci = 0; ci < n; ci += 4) {
+      Quad in[n_voxels];
+#pragma unroll
+      for (int v = 0; v < n_voxels; v++) {
+        const int voxel = min(first + v * kThreads, voxels - 1);  // those past the end are not kept
+        in[v] = load_quad(x + int64_t{(chunk + ci) / 4} * voxels + voxel);
+        if (scale) in[v] = activate(in[v], scale + chunk + ci, shift + chunk + ci);
+      }
+#pragma unroll
+      for (int i = 0; i < 4; i++)
+#pragma unroll
+        for (int c = 0; c < CO; c++) {
+          const float weight = weights[(ci + i) * CO + c];
+#pragma unroll
+          for (int v = 0; v < n_voxels; v++) acc[v][c] = fmaf(weight, in[v].c[i], acc[v][c]);
+        }
+    }
+    __syncthreads();  // before the next chunk's weights replace these
+  }
+
+  float sum[CO] = {}, squares[CO] = {};
+#pragma unroll
+  for (int v = 0; v < n_voxels; v++) {
+    const int voxel = first + v * kThreads;
+    if (voxel >= voxels) continue;
+    if constexpr (CO == 1) {
+      a.image[int64_t{patch} * voxels + voxel] = acc[v][0];
+    } else {
+      StoredQuad<T>* y = quads_of<T>(a.y, a.y_first + group * CO, patch) + voxel;
+#pragma unroll
+      for (int c = 0; c < CO; c += 4) store_quad(y + int64_t{c / 4} * voxels, &acc[v][c]);
+    }
+#pragma unroll
+    for (int c = 0; c < CO; c++) {
+      sum[c] += acc[v][c];
+      squares[c] = fmaf(acc[v][c], acc[v][c], squares[c]);
+    }
+  }
+  if (!a.partial_sums) return;
+  block_sums<CO>(sum, squares, sums_scratch, thread, kThreads);
+  if (thread == 0)
+    store_sums<CO>(sum, squares, a.partial_sums, patch, a.co, group * CO, part, static_cast<int>(gridDim.x));
+}
+
+template <class T, int CO>
+void launch(const Arguments& a, Stream stream) {
+  const dim3 grid(static_cast<unsigned>(blocks_of<CO>(a.x.size)), static_cast<unsigned>(a.co / CO),
+                  static_cast<unsigned>(a.x.n_patches));
+  SR_LAUNCH((conv1x1x1<T, CO>), grid, dim3(kThreads), 0, static_cast<cudaStream_t>(stream), a);
+}
+
+}  // namespace
+
+int conv1x1x1_parts(const ConvWeights& shape, Size3 patch) {
+  return with_group(shape.co, [&](auto group) { return blocks_of<group()>(patch); });
+}
+
+void conv1x1x1_pack(const ConvWeights& conv, float* packed) {
+  const int group = group_of(conv.co);
+  for (int co = 0; co < conv.co; co++)
+    for (int ci = 0; ci < conv.ci; ci++)
+      packed[(int64_t{co / group} * conv.ci + ci) * group + co % group] = conv.weight[int64_t{co} * conv.ci + ci];
+}
+
+void conv1x1x1_forward(const Conv3dForward& f, Stream stream) {
+  const Arguments a = {f.x.maps,     f.y.maps,
+                       f.x.channels.first, f.y.channels.first,
+                       f.shape.ci,   f.shape.co,
+                       static_cast<const float*>(f.packed_weights), f.bias,
+                       f.prologue,   f.y.image,
+                       f.partial_sums};
+  with_storage(f.precision, [&](auto zero) {
+    using T = decltype(zero);
+    with_group(f.shape.co, [&](auto group) { launch<T, group()>(a, stream); });
+  });
+}
+
+}  // namespace sr::cuda

@@ -1,0 +1,25 @@
+// The convolutions of the CUDA backend, one file each; kernels/cuda_api_cuda.cu picks one by shape and precision.
+// Formula: kernels/conv3d.h. Layouts: kernels/cuda_api.h. Launches only; errors are asked for by the caller.
+#pragma once
+
+#include "kernels/cuda_api.h"
+
+namespace sr::cuda {
+
+// 3x3x3, ci a multiple of 4, co a multiple of 4 or 1.
+int conv3x3x3_direct_parts(Size3 patch);
+int64_t conv3x3x3_direct_packed_elements(const ConvWeights& shape);
+void conv3x3x3_direct_pack(const ConvWeights& conv, float* packed);
+void conv3x3x3_direct_forward(const Conv3dForward& conv, Stream stream);
+
+// The first layer: 3x3x3, one channel in (an image), co a multiple of 4.
+int conv3x3x3_stem_parts(Size3 patch);
+void conv3x3x3_stem_pack(const ConvWeights& conv, float* packed);  // 27 co floats
+void conv3x3x3_stem_forward(const Conv3dForward& conv, Stream stream);
+
+// 1x1x1: compressors and bottlenecks, co a multiple of 4, and the combination, co = 1 into an image.
+int conv1x1x1_parts(const ConvWeights& shape, Size3 patch);
+void conv1x1x1_pack(const ConvWeights& conv, float* packed);  // ci co floats
+void conv1x1x1_forward(const Conv3dForward& conv, Stream stream);
+
+}  // namespace sr::cuda

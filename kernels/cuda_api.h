@@ -1,0 +1,142 @@
+// What the CUDA plugin offers the engine: devices, memory, streams, graphs, and the operations of kernels/ on a batch of
+// patches. A table of plain functions, so that the plugin is loaded when a GPU is wanted and a machine without driver or
+// toolkit never sees it; the emulation (tests/emulation) fills the same table and runs the same kernels on the host.
+//
+// Every function that can fail returns a Result; last_error() then has a sentence. Nothing throws. Pointers named
+// device_* or members of FeatureMaps are device memory. Work is queued on a stream and ordered by it.
+#pragma once
+
+#include "kernels/conv3d.h"
+#include "kernels/patch.h"
+
+namespace sr::cuda {
+
+inline constexpr int api_version = 1;
+
+enum class Result : int { ok, out_of_memory, failed };
+
+// How features are stored and multiplied. Accumulation and statistics are float32 or better in all of them.
+enum class Precision : int {
+  fp32,  // float32 on CUDA cores: every GPU, and what the others are compared with
+  tf32,  // float32 storage, tensor cores with 10-bit mantissas: compute capability 8.0 and newer
+  f16,   // half storage, tensor cores: 7.5 and newer
+  bf16,  // bfloat16 storage, tensor cores: 8.0 and newer
+};
+
+struct DeviceInfo {
+  char name[256];
+  int capability_major, capability_minor;  // 9, 0: Hopper
+  int n_multiprocessors;
+  int64_t total_memory, free_memory;  // bytes
+};
+
+// Feature maps of a batch of patches. Four channels lie together, so that a thread moves them with one instruction:
+//   patch p, channel c, voxel v:  data[p * patch_stride + (c / 4) * 4 * voxels + 4 * v + c % 4]
+// v = (z h + y) w + x; c < n_channels, a multiple of 4. Elements are float, half or bfloat16, as the precision has them.
+struct FeatureMaps {
+  void* data;
+  Size3 size;            // of a patch
+  int n_patches;
+  int64_t patch_stride;  // elements
+};
+
+// Batch-norm and ELU on the way into a convolution, as kernels/conv3d.h has them: scale[p * patch_stride + ci].
+struct DevicePrologue {
+  const float* scale = nullptr;  // null: neither affine nor ELU
+  const float* shift = nullptr;
+  int64_t patch_stride = 0;  // 0: the same for every patch
+};
+
+// One side of a convolution: channels of the feature maps, or (maps.data null) a single-channel image per patch,
+// image[p * voxels + v], float32 in every precision.
+struct Operand {
+  FeatureMaps maps;
+  Channels channels;  // first and count are multiples of 4; {0, 1} for an image
+  float* image = nullptr;
+};
+
+// y = conv(prologue(x)) + bias, and the sums of y's channels: partial_sums[((p * co + c) * n_parts + part) * 2 + {0, 1}]
+// receives sum and sum of squares of the voxels of each part of the patch, n_parts = conv3d_parts(); null: nobody asks.
+struct Conv3dForward {
+  Precision precision;
+  ConvWeights shape;           // ci, co, size; its pointers are not used
+  const void* packed_weights;  // device memory, packed by conv3d_pack
+  const float* bias;           // device memory [co], or null
+  Operand x, y;
+  DevicePrologue prologue;
+  float* partial_sums;
+};
+
+// Volumes are dense [z][y][x] float32 device memory; origins[p] of each patch is device memory as well.
+struct PatchTransfer {
+  float* volume;
+  Size3 volume_size;
+  const Origin* origins;
+  int n_patches;
+  Size3 patch;
+  float* image;  // [p][z][y][x]
+  Intensity intensity;
+  Pad pad;     // of gather
+  int margin;  // of merge
+};
+
+using Stream = void*;
+using Graph = void*;
+using Event = void*;
+
+struct Api {
+  int version;
+  const char* (*description)();  // "CUDA 13.0"
+  const char* (*last_error)();   // of this thread
+
+  // Devices. device_count fails with a sentence where there is no driver, or none that is new enough; use_device where
+  // the program has no code for this GPU.
+  Result (*device_count)(int* n);
+  Result (*device_info)(int device, DeviceInfo* info);
+  Result (*use_device)(int device);
+
+  // Memory, of the device in use. Freshly allocated memory holds anything.
+  Result (*allocate)(void** device, int64_t n_bytes);
+  void (*release)(void* device);
+  Result (*allocate_pinned)(void** host, int64_t n_bytes);
+  void (*release_pinned)(void* host);
+  Result (*upload)(void* device, const void* host, int64_t n_bytes, Stream stream);
+  Result (*download)(void* host, const void* device, int64_t n_bytes, Stream stream);
+
+  Result (*create_stream)(Stream* stream);
+  void (*destroy_stream)(Stream stream);
+  Result (*synchronize)(Stream stream);
+  // Between the two, what is queued on the stream is recorded instead of run.
+  Result (*begin_capture)(Stream stream);
+  Result (*end_capture)(Stream stream, Graph* graph);
+  Result (*launch)(Graph graph, Stream stream);
+  void (*destroy_graph)(Graph graph);
+
+  Result (*create_event)(Event* event);
+  void (*destroy_event)(Event event);
+  Result (*record)(Event event, Stream stream);
+  Result (*wait)(Stream stream, Event event);                           // what follows on the stream comes after
+  Result (*elapsed_ms)(Event first, Event last, float* milliseconds);  // both have passed
+
+  // Operations. supports: null, or why the convolution is not offered ("growth rate 10 is no multiple of 4").
+  const char* (*supports)(const ConvWeights& shape, Precision precision);
+  int64_t (*conv3d_packed_bytes)(const ConvWeights& shape, Precision precision);
+  void (*conv3d_pack)(const ConvWeights& conv, Precision precision, void* host_packed);
+  int (*conv3d_parts)(const ConvWeights& shape, Precision precision, Size3 patch);
+  Result (*conv3d_forward)(const Conv3dForward& conv, Stream stream);
+  // sums[p * sums_stride + c] = the parts of (p, c) added in double, in their order.
+  Result (*add_parts)(const float* partial_sums, int n_patches, int co, int n_parts, ChannelSums* sums,
+                      int64_t sums_stride, Stream stream);
+  // scale = gamma / sqrt(var + eps), shift = beta - mean scale of sums over n_voxels, for each patch.
+  Result (*norm_affine)(const ChannelSums* sums, int64_t sums_stride, int n_patches, int n_channels, double n_voxels,
+                        double eps, const float* gamma, const float* beta, float* scale, float* shift,
+                        int64_t affine_stride, Stream stream);
+  Result (*gather_patches)(const PatchTransfer& transfer, Stream stream);
+  Result (*merge_patches)(const PatchTransfer& transfer, Stream stream);
+  Result (*add_images)(const float* x, float* y, int64_t n, Stream stream);  // y += x
+};
+
+}  // namespace sr::cuda
+
+// The plugin's one entry point. Null where it was built for another version of the table.
+extern "C" const sr::cuda::Api* srengine_cuda_api(int version);

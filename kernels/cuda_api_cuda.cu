@@ -1,0 +1,258 @@
+// The table of kernels/cuda_api.h: the CUDA runtime behind plain functions, and the choice of a kernel for a layer.
+#include <cstdio>
+#include <cstring>
+#include <vector>
+
+#include "kernels/conv3d_cuda.h"
+#include "kernels/cuda_portability.h"
+#include "kernels/patch_cuda.h"
+#include "kernels/statistics_cuda.h"
+
+namespace sr::cuda {
+namespace {
+
+thread_local char last_error_text[512] = "";
+
+Result fail(const char* what, const char* why) {
+  std::snprintf(last_error_text, sizeof last_error_text, "%s: %s", what, why);
+  return Result::failed;
+}
+
+Result check(cudaError_t error, const char* what) {
+  if (error == cudaSuccess) return Result::ok;
+  cudaGetLastError();  // or the next call would report it again
+  fail(what, cudaGetErrorString(error));
+  return error == cudaErrorMemoryAllocation ? Result::out_of_memory : Result::failed;
+}
+
+Result launched(const char* what) { return check(cudaGetLastError(), what); }
+
+const char* last_error() { return last_error_text; }
+
+const char* description() {
+  static char text[32];
+  int version = 0;
+  cudaRuntimeGetVersion(&version);
+  std::snprintf(text, sizeof text, "CUDA %d.%d", version / 1000, version % 1000 / 10);
+  return text;
+}
+
+// ---- devices ----
+
+Result device_count(int* n) {
+  *n = 0;  // the call below leaves it alone where it fails
+  int driver = 0;
+  if (cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0)
+    return fail("CUDA", "there is no NVIDIA driver on this machine");
+  return check(cudaGetDeviceCount(n), "looking for GPUs");
+}
+
+Result device_info(int device, DeviceInfo* info) {
+  cudaDeviceProp properties;
+  if (const Result r = check(cudaGetDeviceProperties(&properties, device), "asking the GPU what it is");
+      r != Result::ok)
+    return r;
+  std::snprintf(info->name, sizeof info->name, "%s", properties.name);
+  info->capability_major = properties.major;
+  info->capability_minor = properties.minor;
+  info->n_multiprocessors = properties.multiProcessorCount;
+  size_t free_bytes = 0, total_bytes = 0;
+  int current = 0;
+  cudaGetDevice(&current);
+  if (Result r = check(cudaSetDevice(device), "using the GPU"); r != Result::ok) return r;
+  const Result r = check(cudaMemGetInfo(&free_bytes, &total_bytes), "asking for free GPU memory");
+  cudaSetDevice(current);
+  info->free_memory = static_cast<int64_t>(free_bytes);
+  info->total_memory = static_cast<int64_t>(total_bytes);
+  return r;
+}
+
+// A kernel of no use but to see whether there is code for the GPU.
+__global__ void probe() {}
+
+Result use_device(int device) {
+  if (const Result r = check(cudaSetDevice(device), "using the GPU"); r != Result::ok) return r;
+  cudaFuncAttributes attributes;
+  return check(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(&probe)),
+               "this build has no code for the GPU");
+}
+
+// ---- memory, streams, graphs, events ----
+
+Result allocate(void** device, int64_t n_bytes) {
+  return check(cudaMalloc(device, static_cast<size_t>(n_bytes)), "allocating GPU memory");
+}
+void release(void* device) { cudaFree(device); }
+Result allocate_pinned(void** host, int64_t n_bytes) {
+  return check(cudaMallocHost(host, static_cast<size_t>(n_bytes)), "allocating pinned memory");
+}
+void release_pinned(void* host) { cudaFreeHost(host); }
+
+cudaStream_t stream_of(Stream stream) { return static_cast<cudaStream_t>(stream); }
+cudaEvent_t event_of(Event event) { return static_cast<cudaEvent_t>(event); }
+
+Result upload(void* device, const void* host, int64_t n_bytes, Stream stream) {
+  return check(
+      cudaMemcpyAsync(device, host, static_cast<size_t>(n_bytes), cudaMemcpyHostToDevice, stream_of(stream)),
+      "copying to the GPU");
+}
+Result download(void* host, const void* device, int64_t n_bytes, Stream stream) {
+  return check(
+      cudaMemcpyAsync(host, device, static_cast<size_t>(n_bytes), cudaMemcpyDeviceToHost, stream_of(stream)),
+      "copying from the GPU");
+}
+
+Result create_stream(Stream* stream) {
+  cudaStream_t s = nullptr;
+  const Result r = check(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking), "creating a stream");
+  *stream = s;
+  return r;
+}
+void destroy_stream(Stream stream) { cudaStreamDestroy(stream_of(stream)); }
+Result synchronize(Stream stream) { return check(cudaStreamSynchronize(stream_of(stream)), "running on the GPU"); }
+
+Result begin_capture(Stream stream) {
+  return check(cudaStreamBeginCapture(stream_of(stream), cudaStreamCaptureModeThreadLocal), "recording a graph");
+}
+Result end_capture(Stream stream, Graph* graph) {
+  cudaGraph_t recorded = nullptr;
+  if (const Result r = check(cudaStreamEndCapture(stream_of(stream), &recorded), "recording a graph"); r != Result::ok)
+    return r;
+  cudaGraphExec_t ready = nullptr;
+  const Result r = check(cudaGraphInstantiate(&ready, recorded, 0), "preparing a graph");
+  cudaGraphDestroy(recorded);
+  *graph = ready;
+  return r;
+}
+Result launch(Graph graph, Stream stream) {
+  return check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), stream_of(stream)), "launching a graph");
+}
+void destroy_graph(Graph graph) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)); }
+
+Result create_event(Event* event) {
+  cudaEvent_t e = nullptr;
+  const Result r = check(cudaEventCreate(&e), "creating an event");
+  *event = e;
+  return r;
+}
+void destroy_event(Event event) { cudaEventDestroy(event_of(event)); }
+Result record(Event event, Stream stream) {
+  return check(cudaEventRecord(event_of(event), stream_of(stream)), "recording an event");
+}
+Result wait(Stream stream, Event event) {
+  return check(cudaStreamWaitEvent(stream_of(stream), event_of(event), 0), "waiting for an event");
+}
+Result elapsed_ms(Event first, Event last, float* milliseconds) {
+  return check(cudaEventElapsedTime(milliseconds, event_of(first), event_of(last)), "timing");
+}
+
+// ---- operations ----
+
+const char* supports(const ConvWeights& s, Precision precision) {
+  if (precision != Precision::fp32) return "only fp32 is offered by this build";
+  if (s.size != 1 && s.size != 3) return "a convolution is neither 3x3x3 nor 1x1x1";
+  if (s.ci != 1 && s.ci % 4 != 0) return "its channel counts are no multiples of 4";
+  if (s.co != 1 && s.co % 4 != 0) return "its channel counts are no multiples of 4";
+  if (s.ci == 1 && (s.size != 3 || s.co == 1)) return "a layer with one channel in is not 3x3x3 to several channels";
+  return nullptr;
+}
+
+bool is_stem(const ConvWeights& s) { return s.ci == 1; }
+
+int64_t conv3d_packed_bytes(const ConvWeights& s, Precision) {
+  return int64_t{s.size} * s.size * s.size * s.ci * s.co * int64_t{sizeof(float)};
+}
+
+void conv3d_pack(const ConvWeights& conv, Precision, void* packed) {
+  float* p = static_cast<float*>(packed);
+  if (is_stem(conv))
+    conv3x3x3_stem_pack(conv, p);
+  else if (conv.size == 3)
+    conv3x3x3_direct_pack(conv, p);
+  else
+    conv1x1x1_pack(conv, p);
+}
+
+int conv3d_parts(const ConvWeights& s, Precision, Size3 patch) {
+  if (is_stem(s)) return conv3x3x3_stem_parts(patch);
+  return s.size == 3 ? conv3x3x3_direct_parts(patch) : conv1x1x1_parts(s, patch);
+}
+
+Result conv3d_forward(const Conv3dForward& conv, Stream stream) {
+  if (is_stem(conv.shape))
+    conv3x3x3_stem_forward(conv, stream);
+  else if (conv.shape.size == 3)
+    conv3x3x3_direct_forward(conv, stream);
+  else
+    conv1x1x1_forward(conv, stream);
+  return launched("convolution");
+}
+
+Result checked_add_parts(const float* partial_sums, int n_patches, int co, int n_parts, ChannelSums* sums,
+                         int64_t sums_stride, Stream stream) {
+  add_parts(partial_sums, n_patches, co, n_parts, sums, sums_stride, stream);
+  return launched("adding channel sums");
+}
+Result checked_norm_affine(const ChannelSums* sums, int64_t sums_stride, int n_patches, int n_channels,
+                           double n_voxels, double eps, const float* gamma, const float* beta, float* scale,
+                           float* shift, int64_t affine_stride, Stream stream) {
+  norm_affine(sums, sums_stride, n_patches, n_channels, n_voxels, eps, gamma, beta, scale, shift, affine_stride,
+              stream);
+  return launched("batch-norm statistics");
+}
+Result checked_gather_patches(const PatchTransfer& transfer, Stream stream) {
+  gather_patches(transfer, stream);
+  return launched("gathering patches");
+}
+Result checked_merge_patches(const PatchTransfer& transfer, Stream stream) {
+  merge_patches(transfer, stream);
+  return launched("merging patches");
+}
+Result checked_add_images(const float* x, float* y, int64_t n, Stream stream) {
+  add_images(x, y, n, stream);
+  return launched("adding images");
+}
+
+constexpr Api api = {
+    .version = api_version,
+    .description = description,
+    .last_error = last_error,
+    .device_count = device_count,
+    .device_info = device_info,
+    .use_device = use_device,
+    .allocate = allocate,
+    .release = release,
+    .allocate_pinned = allocate_pinned,
+    .release_pinned = release_pinned,
+    .upload = upload,
+    .download = download,
+    .create_stream = create_stream,
+    .destroy_stream = destroy_stream,
+    .synchronize = synchronize,
+    .begin_capture = begin_capture,
+    .end_capture = end_capture,
+    .launch = launch,
+    .destroy_graph = destroy_graph,
+    .create_event = create_event,
+    .destroy_event = destroy_event,
+    .record = record,
+    .wait = wait,
+    .elapsed_ms = elapsed_ms,
+    .supports = supports,
+    .conv3d_packed_bytes = conv3d_packed_bytes,
+    .conv3d_pack = conv3d_pack,
+    .conv3d_parts = conv3d_parts,
+    .conv3d_forward = conv3d_forward,
+    .add_parts = checked_add_parts,
+    .norm_affine = checked_norm_affine,
+    .gather_patches = checked_gather_patches,
+    .merge_patches = checked_merge_patches,
+    .add_images = checked_add_images,
+};
+
+}  // namespace
+}  // namespace sr::cuda
+
+extern "C" __attribute__((visibility("default"))) const sr::cuda::Api* srengine_cuda_api(int version) {
+  return version == sr::cuda::api_version ? &sr::cuda::api : nullptr;
+}

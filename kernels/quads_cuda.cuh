@@ -1,0 +1,124 @@
+// Four neighbouring channels of one voxel, moved as one: the unit in which feature maps lie on the device
+// (kernels/cuda_api.h). In registers they are always float32.
+#pragma once
+
+#include "kernels/cuda_api.h"
+#include "kernels/cuda_portability.h"
+
+namespace sr::cuda {
+
+struct Quad {
+  float c[4];
+};
+
+// Storage of a quad: 16 bytes of float, 8 of half or bfloat16.
+template <class T>
+struct alignas(4 * sizeof(T)) StoredQuad {
+  T c[4];
+};
+
+__device__ __forceinline__ float to_float(float v) { return v; }
+__device__ __forceinline__ float to_float(__half v) { return __half2float(v); }
+__device__ __forceinline__ float to_float(__nv_bfloat16 v) { return __bfloat162float(v); }
+
+template <class T>
+__device__ __forceinline__ T from_float(float v);
+template <>
+__device__ __forceinline__ float from_float<float>(float v) {
+  return v;
+}
+template <>
+__device__ __forceinline__ __half from_float<__half>(float v) {
+  return __float2half_rn(v);
+}
+template <>
+__device__ __forceinline__ __nv_bfloat16 from_float<__nv_bfloat16>(float v) {
+  return __float2bfloat16_rn(v);
+}
+
+template <class T>
+__device__ __forceinline__ Quad load_quad(const StoredQuad<T>* p) {
+  const StoredQuad<T> stored = *p;  // one 16- or 8-byte load
+  Quad q;
+#pragma unroll
+  for (int i = 0; i < 4; i++) q.c[i] = to_float(stored.c[i]);
+  return q;
+}
+
+template <class T>
+__device__ __forceinline__ void store_quad(StoredQuad<T>* p, const float* c) {
+  StoredQuad<T> stored;
+#pragma unroll
+  for (int i = 0; i < 4; i++) stored.c[i] = from_float<T>(c[i]);
+  *p = stored;
+}
+
+// t for t >= 0, exp(t) - 1 below. Near zero the difference loses relative, not absolute accuracy: 1e-7.
+__device__ __forceinline__ float elu(float t) { return t >= 0.0f ? t : __expf(t) - 1.0f; }
+
+// elu(scale x + shift) of four channels whose scale and shift lie in shared or device memory.
+__device__ __forceinline__ Quad activate(Quad x, const float* scale, const float* shift) {
+  Quad a;
+#pragma unroll
+  for (int i = 0; i < 4; i++) a.c[i] = elu(fmaf(scale[i], x.c[i], shift[i]));
+  return a;
+}
+
+// Where quads of a run of channels of one patch begin.
+template <class T>
+__device__ __forceinline__ StoredQuad<T>* quads_of(const FeatureMaps& maps, int first_channel, int patch) {
+  const int64_t voxels = int64_t{maps.size.d} * maps.size.h * maps.size.w;
+  T* data = static_cast<T*>(maps.data) + patch * maps.patch_stride + first_channel * voxels;
+  return reinterpret_cast<StoredQuad<T>*>(data);
+}
+
+// Adds `N` pairs (sum, sum of squares) over the threads of a block, in a fixed order; thread 0 has the result after it.
+// scratch: shared memory for N pairs per warp. All threads of the block take part.
+template <int N>
+__device__ __forceinline__ void block_sums(float (&sum)[N], float (&squares)[N], float* scratch, int thread,
+                                           int n_threads) {
+  const int lane = thread & 31, warp = thread >> 5;
+#pragma unroll
+  for (int i = 0; i < N; i++)
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2) {
+      sum[i] += __shfl_xor_sync(0xffffffffu, sum[i], step);
+      squares[i] += __shfl_xor_sync(0xffffffffu, squares[i], step);
+    }
+  if (lane == 0)
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+      scratch[(warp * N + i) * 2] = sum[i];
+      scratch[(warp * N + i) * 2 + 1] = squares[i];
+    }
+  __syncthreads();
+  if (thread == 0)
+    for (int w = 1; w < n_threads / 32; w++)
+#pragma unroll
+      for (int i = 0; i < N; i++) {
+        sum[i] += scratch[(w * N + i) * 2];
+        squares[i] += scratch[(w * N + i) * 2 + 1];
+      }
+}
+
+// Writes what block_sums left in thread 0 to its part of partial_sums (kernels/cuda_api.h).
+template <int N>
+__device__ __forceinline__ void store_sums(const float (&sum)[N], const float (&squares)[N], float* partial_sums,
+                                           int patch, int co, int first, int part, int n_parts) {
+#pragma unroll
+  for (int i = 0; i < N; i++) {
+    float* p = partial_sums + ((int64_t{patch} * co + first + i) * n_parts + part) * 2;
+    p[0] = sum[i];
+    p[1] = squares[i];
+  }
+}
+
+// f(element, element) for the storage type of a precision: with_storage(p, [&](auto zero) { using T = decltype(zero); })
+template <class F>
+auto with_storage(Precision precision, F f) {
+  if (precision == Precision::f16) return f(__half{});
+  if (precision == Precision::bf16) return f(__nv_bfloat16{});
+  return f(float{});
+}
+
+}  // namespace sr::cuda

@@ -1,0 +1,21 @@
+// --device and --precision, as run and bench take them.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "engine/backend.h"
+
+namespace sr {
+
+struct DeviceArguments {
+  std::string device = "auto";
+  cuda::Precision precision = cuda::Precision::fp32;
+};
+
+void add_device_options(CLI::App* command, DeviceArguments& a);
+
+// "auto", "cpu", "cuda", "cuda:1" or "cuda:0,1" into the options. Throws Error{bad_usage}.
+void apply(const DeviceArguments& a, BackendOptions& options);
+
+}  // namespace sr
