@@ -17,7 +17,8 @@ std::vector<int> gpus_to_use(const BackendOptions& options) {
   if (options.gpus.empty()) return {there.front().index};
   for (const int asked : options.gpus)
     if (std::none_of(there.begin(), there.end(), [&](const CudaDevice& d) { return d.index == asked; }))
-      throw Error(Status::device_trouble, fmt::format("there is no usable GPU {}; `srengine backends` lists them", asked));
+      throw Error(Status::device_trouble,
+                  fmt::format("there is no usable GPU {}; `srengine backends` lists them", asked));
   return options.gpus;
 }
 

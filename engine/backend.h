@@ -28,7 +28,7 @@ enum class DeviceKind {
 struct BackendOptions {
   BackendKind kind = BackendKind::cpu;  // ref stays on the host whatever `device` says
   DeviceKind device = DeviceKind::cpu;
-  std::vector<int> gpus;  // indices, with DeviceKind::cuda; empty: the first one
+  std::vector<int> gpus;                              // indices, with DeviceKind::cuda; empty: the first one
   cuda::Precision precision = cuda::Precision::fp32;  // on GPUs
   ConvAlgorithm conv = ConvAlgorithm::winograd4;
   Size3 patch{70, 70, 70};

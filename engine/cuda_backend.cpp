@@ -312,11 +312,11 @@ class DeviceLane : public PatchOps {
   std::vector<DeviceConv> convs_;  // by id
   std::vector<DeviceNorm> norms_;  // by id
   DeviceArray<char> features_;
-  DeviceArray<float> image_, output_;          // [batch][voxel]
-  DeviceArray<float> partial_sums_;            // of the layer at work
-  DeviceArray<ChannelSums> sums_;              // [batch][sums_stride_]
-  DeviceArray<float> scale_, shift_;           // [batch][affine_stride_], of the layer at work
-  DeviceArray<Origin> origins_;                // [batch]
+  DeviceArray<float> image_, output_;  // [batch][voxel]
+  DeviceArray<float> partial_sums_;    // of the layer at work
+  DeviceArray<ChannelSums> sums_;      // [batch][sums_stride_]
+  DeviceArray<float> scale_, shift_;   // [batch][affine_stride_], of the layer at work
+  DeviceArray<Origin> origins_;        // [batch]
   DeviceArray<float> volume_, result_;
   std::vector<Origin> origins_host_;
   int64_t sums_stride_ = 0, affine_stride_ = 0;

@@ -36,7 +36,9 @@ struct Plugin {
 };
 
 #ifdef SRENGINE_CUDA_STATIC
-Plugin load() { return {srengine_cuda_api(cuda::api_version), ""}; }
+Plugin load() {
+  return {srengine_cuda_api(cuda::api_version), ""};
+}
 #else
 Plugin load() {
   Plugin plugin;

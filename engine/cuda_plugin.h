@@ -1,5 +1,5 @@
-// The CUDA plugin (libsrengine_cuda.so, kernels/cuda_api.h), loaded when it is first asked for. A program without it, or
-// on a machine without GPU, driver or toolkit, goes on with the CPU.
+// The CUDA plugin (libsrengine_cuda.so, kernels/cuda_api.h), loaded when it is first asked for. A program without it,
+// or on a machine without GPU, driver or toolkit, goes on with the CPU.
 #pragma once
 
 #include <string>

@@ -26,18 +26,27 @@ int group_of(int co) {
   return 4;
 }
 template <int CO>
-constexpr int voxels_of = CO == 48 ? 2 : CO >= 16 ? 4 : CO >= 4 ? 8 : 4;
+constexpr int voxels_of = CO == 48   ? 2
+                          : CO >= 16 ? 4
+                          : CO >= 4  ? 8
+                                     : 4;
 
 // f(std::integral_constant<int, CO>) for the group of a layer with co outputs.
 template <class F>
 auto with_group(int co, F f) {
   switch (group_of(co)) {
-    case 1: return f(std::integral_constant<int, 1>());
-    case 4: return f(std::integral_constant<int, 4>());
-    case 8: return f(std::integral_constant<int, 8>());
-    case 16: return f(std::integral_constant<int, 16>());
-    case 24: return f(std::integral_constant<int, 24>());
-    default: return f(std::integral_constant<int, 48>());
+    case 1:
+      return f(std::integral_constant<int, 1>());
+    case 4:
+      return f(std::integral_constant<int, 4>());
+    case 8:
+      return f(std::integral_constant<int, 8>());
+    case 16:
+      return f(std::integral_constant<int, 16>());
+    case 24:
+      return f(std::integral_constant<int, 24>());
+    default:
+      return f(std::integral_constant<int, 48>());
   }
 }
 
@@ -153,11 +162,16 @@ void conv1x1x1_pack(const ConvWeights& conv, float* packed) {
 }
 
 void conv1x1x1_forward(const Conv3dForward& f, Stream stream) {
-  const Arguments a = {f.x.maps,     f.y.maps,
-                       f.x.channels.first, f.y.channels.first,
-                       f.shape.ci,   f.shape.co,
-                       static_cast<const float*>(f.packed_weights), f.bias,
-                       f.prologue,   f.y.image,
+  const Arguments a = {f.x.maps,
+                       f.y.maps,
+                       f.x.channels.first,
+                       f.y.channels.first,
+                       f.shape.ci,
+                       f.shape.co,
+                       static_cast<const float*>(f.packed_weights),
+                       f.bias,
+                       f.prologue,
+                       f.y.image,
                        f.partial_sums};
   with_storage(f.precision, [&](auto zero) {
     using T = decltype(zero);

@@ -29,8 +29,12 @@ constexpr int kPitch = 28;
 constexpr int kPlane = kHaloY * kPitch, kChannel = kHaloZ * kPlane;
 static_assert(kThreads % 32 == 0 && kPitch >= kHaloX && kPitch % 4 == 0 && (kRows * kPitch) % 32 == 24);
 
-constexpr int tiles(int n, int tile) { return (n + tile - 1) / tile; }
-int blocks_of(Size3 s) { return tiles(s.w, kTileX) * tiles(s.h, kTileY) * tiles(s.d, kTileZ); }
+constexpr int tiles(int n, int tile) {
+  return (n + tile - 1) / tile;
+}
+int blocks_of(Size3 s) {
+  return tiles(s.w, kTileX) * tiles(s.h, kTileY) * tiles(s.d, kTileZ);
+}
 
 // Output channels of a block: the largest of 16, 12, 8, 4 that divides co. Registers for 24 at once there are not.
 int group_of(int co) {
@@ -188,9 +192,13 @@ void launch(const Arguments& a, Size3 size, int n_patches, Stream stream) {
 
 }  // namespace
 
-int conv3x3x3_direct_parts(Size3 patch) { return blocks_of(patch); }
+int conv3x3x3_direct_parts(Size3 patch) {
+  return blocks_of(patch);
+}
 
-int64_t conv3x3x3_direct_packed_elements(const ConvWeights& shape) { return int64_t{27} * shape.ci * shape.co; }
+int64_t conv3x3x3_direct_packed_elements(const ConvWeights& shape) {
+  return int64_t{27} * shape.ci * shape.co;
+}
 
 void conv3x3x3_direct_pack(const ConvWeights& conv, float* packed) {
   const int group = group_of(conv.co);
@@ -202,22 +210,32 @@ void conv3x3x3_direct_pack(const ConvWeights& conv, float* packed) {
 }
 
 void conv3x3x3_direct_forward(const Conv3dForward& f, Stream stream) {
-  const Arguments a = {f.x.maps,     f.y.maps,
-                       f.x.channels.first, f.y.channels.first,
-                       f.shape.ci,   f.shape.co,
-                       static_cast<const float*>(f.packed_weights), f.bias,
-                       f.prologue,   f.y.image,
+  const Arguments a = {f.x.maps,
+                       f.y.maps,
+                       f.x.channels.first,
+                       f.y.channels.first,
+                       f.shape.ci,
+                       f.shape.co,
+                       static_cast<const float*>(f.packed_weights),
+                       f.bias,
+                       f.prologue,
+                       f.y.image,
                        f.partial_sums};
   const Size3 size = f.x.maps.size;
   const int n = f.x.maps.n_patches;
   with_storage(f.precision, [&](auto zero) {
     using T = decltype(zero);
     switch (group_of(f.shape.co)) {
-      case 1: return launch<T, 1>(a, size, n, stream);
-      case 4: return launch<T, 4>(a, size, n, stream);
-      case 8: return launch<T, 8>(a, size, n, stream);
-      case 12: return launch<T, 12>(a, size, n, stream);
-      default: return launch<T, 16>(a, size, n, stream);
+      case 1:
+        return launch<T, 1>(a, size, n, stream);
+      case 4:
+        return launch<T, 4>(a, size, n, stream);
+      case 8:
+        return launch<T, 8>(a, size, n, stream);
+      case 12:
+        return launch<T, 12>(a, size, n, stream);
+      default:
+        return launch<T, 16>(a, size, n, stream);
     }
   });
 }

@@ -13,8 +13,12 @@ namespace {
 constexpr int kTileX = 32, kTileY = 4, kThreads = kTileX * kTileY;
 constexpr int kHaloX = kTileX + 2, kHaloY = kTileY + 2;
 
-constexpr int tiles(int n, int tile) { return (n + tile - 1) / tile; }
-int blocks_of(Size3 s) { return tiles(s.w, kTileX) * tiles(s.h, kTileY) * s.d; }
+constexpr int tiles(int n, int tile) {
+  return (n + tile - 1) / tile;
+}
+int blocks_of(Size3 s) {
+  return tiles(s.w, kTileX) * tiles(s.h, kTileY) * s.d;
+}
 
 // Output channels of a thread: the largest that divides co and leaves enough registers.
 int group_of(int co) {
@@ -74,8 +78,7 @@ __global__ void __launch_bounds__(kThreads) conv3x3x3_stem(Arguments a) {
   float squares[CO];
   const bool inside = vx < size.w && vy < size.h;
   if (inside) {
-    StoredQuad<T>* y =
-        quads_of<T>(a.y, a.y_first + group * CO, patch) + (int64_t{z0} * size.h + vy) * size.w + vx;
+    StoredQuad<T>* y = quads_of<T>(a.y, a.y_first + group * CO, patch) + (int64_t{z0} * size.h + vy) * size.w + vx;
 #pragma unroll
     for (int c = 0; c < CO; c += 4) store_quad(y + c / 4 * voxels, acc + c);
   }
@@ -99,7 +102,9 @@ void launch(const Arguments& a, Size3 size, int n_patches, Stream stream) {
 
 }  // namespace
 
-int conv3x3x3_stem_parts(Size3 patch) { return blocks_of(patch); }
+int conv3x3x3_stem_parts(Size3 patch) {
+  return blocks_of(patch);
+}
 
 void conv3x3x3_stem_pack(const ConvWeights& conv, float* packed) {
   const int group = group_of(conv.co);
@@ -109,17 +114,22 @@ void conv3x3x3_stem_pack(const ConvWeights& conv, float* packed) {
 }
 
 void conv3x3x3_stem_forward(const Conv3dForward& f, Stream stream) {
-  const Arguments a = {f.x.image, f.y.maps, f.y.channels.first, f.shape.co, static_cast<const float*>(f.packed_weights),
-                       f.bias,    f.partial_sums};
+  const Arguments a = {
+      f.x.image, f.y.maps,      f.y.channels.first, f.shape.co, static_cast<const float*>(f.packed_weights),
+      f.bias,    f.partial_sums};
   const Size3 size = f.y.maps.size;
   const int n = f.y.maps.n_patches;
   with_storage(f.precision, [&](auto zero) {
     using T = decltype(zero);
     switch (group_of(f.shape.co)) {
-      case 4: return launch<T, 4>(a, size, n, stream);
-      case 8: return launch<T, 8>(a, size, n, stream);
-      case 16: return launch<T, 16>(a, size, n, stream);
-      default: return launch<T, 24>(a, size, n, stream);
+      case 4:
+        return launch<T, 4>(a, size, n, stream);
+      case 8:
+        return launch<T, 8>(a, size, n, stream);
+      case 16:
+        return launch<T, 16>(a, size, n, stream);
+      default:
+        return launch<T, 24>(a, size, n, stream);
     }
   });
 }

@@ -1,6 +1,7 @@
-// What the CUDA plugin offers the engine: devices, memory, streams, graphs, and the operations of kernels/ on a batch of
-// patches. A table of plain functions, so that the plugin is loaded when a GPU is wanted and a machine without driver or
-// toolkit never sees it; the emulation (tests/emulation) fills the same table and runs the same kernels on the host.
+// What the CUDA plugin offers the engine: devices, memory, streams, graphs, and the operations of kernels/ on a batch
+// of patches. A table of plain functions, so that the plugin is loaded when a GPU is wanted and a machine without
+// driver or toolkit never sees it; the emulation (tests/emulation) fills the same table and runs the same kernels on
+// the host.
 //
 // Every function that can fail returns a Result; last_error() then has a sentence. Nothing throws. Pointers named
 // device_* or members of FeatureMaps are device memory. Work is queued on a stream and ordered by it.
@@ -32,10 +33,11 @@ struct DeviceInfo {
 
 // Feature maps of a batch of patches. Four channels lie together, so that a thread moves them with one instruction:
 //   patch p, channel c, voxel v:  data[p * patch_stride + (c / 4) * 4 * voxels + 4 * v + c % 4]
-// v = (z h + y) w + x; c < n_channels, a multiple of 4. Elements are float, half or bfloat16, as the precision has them.
+// v = (z h + y) w + x; c < n_channels, a multiple of 4. Elements are float, half or bfloat16, as the precision has
+// them.
 struct FeatureMaps {
   void* data;
-  Size3 size;            // of a patch
+  Size3 size;  // of a patch
   int n_patches;
   int64_t patch_stride;  // elements
 };
@@ -55,8 +57,9 @@ struct Operand {
   float* image = nullptr;
 };
 
-// y = conv(prologue(x)) + bias, and the sums of y's channels: partial_sums[((p * co + c) * n_parts + part) * 2 + {0, 1}]
-// receives sum and sum of squares of the voxels of each part of the patch, n_parts = conv3d_parts(); null: nobody asks.
+// y = conv(prologue(x)) + bias, and the sums of y's channels: partial_sums[((p * co + c) * n_parts + part) * 2 + {0,
+// 1}] receives sum and sum of squares of the voxels of each part of the patch, n_parts = conv3d_parts(); null: nobody
+// asks.
 struct Conv3dForward {
   Precision precision;
   ConvWeights shape;           // ci, co, size; its pointers are not used
@@ -115,7 +118,7 @@ struct Api {
   Result (*create_event)(Event* event);
   void (*destroy_event)(Event event);
   Result (*record)(Event event, Stream stream);
-  Result (*wait)(Stream stream, Event event);                           // what follows on the stream comes after
+  Result (*wait)(Stream stream, Event event);                          // what follows on the stream comes after
   Result (*elapsed_ms)(Event first, Event last, float* milliseconds);  // both have passed
 
   // Operations. supports: null, or why the convolution is not offered ("growth rate 10 is no multiple of 4").

@@ -25,9 +25,13 @@ Result check(cudaError_t error, const char* what) {
   return error == cudaErrorMemoryAllocation ? Result::out_of_memory : Result::failed;
 }
 
-Result launched(const char* what) { return check(cudaGetLastError(), what); }
+Result launched(const char* what) {
+  return check(cudaGetLastError(), what);
+}
 
-const char* last_error() { return last_error_text; }
+const char* last_error() {
+  return last_error_text;
+}
 
 const char* description() {
   static char text[32];
@@ -82,24 +86,30 @@ Result use_device(int device) {
 Result allocate(void** device, int64_t n_bytes) {
   return check(cudaMalloc(device, static_cast<size_t>(n_bytes)), "allocating GPU memory");
 }
-void release(void* device) { cudaFree(device); }
+void release(void* device) {
+  cudaFree(device);
+}
 Result allocate_pinned(void** host, int64_t n_bytes) {
   return check(cudaMallocHost(host, static_cast<size_t>(n_bytes)), "allocating pinned memory");
 }
-void release_pinned(void* host) { cudaFreeHost(host); }
+void release_pinned(void* host) {
+  cudaFreeHost(host);
+}
 
-cudaStream_t stream_of(Stream stream) { return static_cast<cudaStream_t>(stream); }
-cudaEvent_t event_of(Event event) { return static_cast<cudaEvent_t>(event); }
+cudaStream_t stream_of(Stream stream) {
+  return static_cast<cudaStream_t>(stream);
+}
+cudaEvent_t event_of(Event event) {
+  return static_cast<cudaEvent_t>(event);
+}
 
 Result upload(void* device, const void* host, int64_t n_bytes, Stream stream) {
-  return check(
-      cudaMemcpyAsync(device, host, static_cast<size_t>(n_bytes), cudaMemcpyHostToDevice, stream_of(stream)),
-      "copying to the GPU");
+  return check(cudaMemcpyAsync(device, host, static_cast<size_t>(n_bytes), cudaMemcpyHostToDevice, stream_of(stream)),
+               "copying to the GPU");
 }
 Result download(void* host, const void* device, int64_t n_bytes, Stream stream) {
-  return check(
-      cudaMemcpyAsync(host, device, static_cast<size_t>(n_bytes), cudaMemcpyDeviceToHost, stream_of(stream)),
-      "copying from the GPU");
+  return check(cudaMemcpyAsync(host, device, static_cast<size_t>(n_bytes), cudaMemcpyDeviceToHost, stream_of(stream)),
+               "copying from the GPU");
 }
 
 Result create_stream(Stream* stream) {
@@ -108,8 +118,12 @@ Result create_stream(Stream* stream) {
   *stream = s;
   return r;
 }
-void destroy_stream(Stream stream) { cudaStreamDestroy(stream_of(stream)); }
-Result synchronize(Stream stream) { return check(cudaStreamSynchronize(stream_of(stream)), "running on the GPU"); }
+void destroy_stream(Stream stream) {
+  cudaStreamDestroy(stream_of(stream));
+}
+Result synchronize(Stream stream) {
+  return check(cudaStreamSynchronize(stream_of(stream)), "running on the GPU");
+}
 
 Result begin_capture(Stream stream) {
   return check(cudaStreamBeginCapture(stream_of(stream), cudaStreamCaptureModeThreadLocal), "recording a graph");
@@ -127,7 +141,9 @@ Result end_capture(Stream stream, Graph* graph) {
 Result launch(Graph graph, Stream stream) {
   return check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), stream_of(stream)), "launching a graph");
 }
-void destroy_graph(Graph graph) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)); }
+void destroy_graph(Graph graph) {
+  cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph));
+}
 
 Result create_event(Event* event) {
   cudaEvent_t e = nullptr;
@@ -135,7 +151,9 @@ Result create_event(Event* event) {
   *event = e;
   return r;
 }
-void destroy_event(Event event) { cudaEventDestroy(event_of(event)); }
+void destroy_event(Event event) {
+  cudaEventDestroy(event_of(event));
+}
 Result record(Event event, Stream stream) {
   return check(cudaEventRecord(event_of(event), stream_of(stream)), "recording an event");
 }
@@ -157,7 +175,9 @@ const char* supports(const ConvWeights& s, Precision precision) {
   return nullptr;
 }
 
-bool is_stem(const ConvWeights& s) { return s.ci == 1; }
+bool is_stem(const ConvWeights& s) {
+  return s.ci == 1;
+}
 
 int64_t conv3d_packed_bytes(const ConvWeights& s, Precision) {
   return int64_t{s.size} * s.size * s.size * s.ci * s.co * int64_t{sizeof(float)};
@@ -193,9 +213,9 @@ Result checked_add_parts(const float* partial_sums, int n_patches, int co, int n
   add_parts(partial_sums, n_patches, co, n_parts, sums, sums_stride, stream);
   return launched("adding channel sums");
 }
-Result checked_norm_affine(const ChannelSums* sums, int64_t sums_stride, int n_patches, int n_channels,
-                           double n_voxels, double eps, const float* gamma, const float* beta, float* scale,
-                           float* shift, int64_t affine_stride, Stream stream) {
+Result checked_norm_affine(const ChannelSums* sums, int64_t sums_stride, int n_patches, int n_channels, double n_voxels,
+                           double eps, const float* gamma, const float* beta, float* scale, float* shift,
+                           int64_t affine_stride, Stream stream) {
   norm_affine(sums, sums_stride, n_patches, n_channels, n_voxels, eps, gamma, beta, scale, shift, affine_stride,
               stream);
   return launched("batch-norm statistics");

@@ -6,7 +6,9 @@ namespace {
 
 constexpr int kThreads = 128;
 
-unsigned blocks(int64_t n) { return static_cast<unsigned>((n + kThreads - 1) / kThreads); }
+unsigned blocks(int64_t n) {
+  return static_cast<unsigned>((n + kThreads - 1) / kThreads);
+}
 
 // Index i of an axis of n voxels, mirrored at both ends without repeating the edge voxel.
 __device__ __forceinline__ int reflected(int i, int n) {

@@ -17,9 +17,15 @@ struct alignas(4 * sizeof(T)) StoredQuad {
   T c[4];
 };
 
-__device__ __forceinline__ float to_float(float v) { return v; }
-__device__ __forceinline__ float to_float(__half v) { return __half2float(v); }
-__device__ __forceinline__ float to_float(__nv_bfloat16 v) { return __bfloat162float(v); }
+__device__ __forceinline__ float to_float(float v) {
+  return v;
+}
+__device__ __forceinline__ float to_float(__half v) {
+  return __half2float(v);
+}
+__device__ __forceinline__ float to_float(__nv_bfloat16 v) {
+  return __bfloat162float(v);
+}
 
 template <class T>
 __device__ __forceinline__ T from_float(float v);
@@ -54,7 +60,9 @@ __device__ __forceinline__ void store_quad(StoredQuad<T>* p, const float* c) {
 }
 
 // t for t >= 0, exp(t) - 1 below. Near zero the difference loses relative, not absolute accuracy: 1e-7.
-__device__ __forceinline__ float elu(float t) { return t >= 0.0f ? t : __expf(t) - 1.0f; }
+__device__ __forceinline__ float elu(float t) {
+  return t >= 0.0f ? t : __expf(t) - 1.0f;
+}
 
 // elu(scale x + shift) of four channels whose scale and shift lie in shared or device memory.
 __device__ __forceinline__ Quad activate(Quad x, const float* scale, const float* shift) {
@@ -113,7 +121,8 @@ __device__ __forceinline__ void store_sums(const float (&sum)[N], const float (&
   }
 }
 
-// f(element, element) for the storage type of a precision: with_storage(p, [&](auto zero) { using T = decltype(zero); })
+// f(element, element) for the storage type of a precision: with_storage(p, [&](auto zero) { using T = decltype(zero);
+// })
 template <class F>
 auto with_storage(Precision precision, F f) {
   if (precision == Precision::f16) return f(__half{});

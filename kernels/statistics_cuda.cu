@@ -10,9 +10,8 @@ constexpr int kThreads = 128;
 
 // One warp per (patch, channel): lane l adds the parts l, l + 32, ..., then the lanes are added in a tree. The order
 // depends on the number of parts only, so the result does not change from run to run.
-__global__ void __launch_bounds__(kThreads)
-    add_parts_kernel(const float* partial_sums, int n_channels, int co, int n_parts, ChannelSums* sums,
-                     int64_t sums_stride) {
+__global__ void __launch_bounds__(kThreads) add_parts_kernel(const float* partial_sums, int n_channels, int co,
+                                                             int n_parts, ChannelSums* sums, int64_t sums_stride) {
   const int warp = static_cast<int>((blockIdx.x * blockDim.x + threadIdx.x) / 32);
   const int lane = static_cast<int>(threadIdx.x & 31);
   if (warp >= n_channels) return;  // a warp leaves as a whole

@@ -2,54 +2,11 @@
 // result.
 #include <fmt/core.h>
 
-#include <cmath>
-#include <filesystem>
-#include <fstream>
-
-#include "engine/pipeline.h"
 #include "engine/plan.h"
-#include "tests/catch.h"
+#include "tests/golden_networks.h"
 
 using namespace sr;
-namespace fs = std::filesystem;
-
 namespace {
-
-const fs::path golden = fs::path(SR_TEST_DATA) / "golden/network";
-constexpr Size3 golden_size{9, 10, 13};
-
-std::vector<std::string> variants() {
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(golden))
-    if (entry.path().extension() == ".bin") names.push_back(entry.path().stem().string());
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
-// Volume `index` of a golden file: 0 the input, then 1 + batch-norm mode.
-std::vector<double> golden_volume(const std::string& name, int index) {
-  std::vector<double> v(static_cast<size_t>(golden_size.voxels()));
-  std::ifstream file(golden / (name + ".f64"), std::ios::binary);
-  file.seekg(static_cast<std::streamoff>(v.size() * sizeof(double)) * index);
-  file.read(reinterpret_cast<char*>(v.data()), static_cast<std::streamsize>(v.size() * sizeof(double)));
-  REQUIRE(file.good());
-  return v;
-}
-
-Volume to_volume(const std::vector<double>& v) {
-  Volume volume(golden_size);
-  for (size_t i = 0; i < v.size(); i++) volume.data[i] = static_cast<float>(v[i]);
-  return volume;
-}
-
-RestoreOptions small_patches(BackendKind kind) {
-  RestoreOptions options;
-  options.backend.kind = kind;
-  options.backend.patch = {8, 8, 8};
-  options.backend.threads = 2;
-  options.margin = 1;
-  return options;
-}
 
 // A patch that layers cut up: 30x40x28 voxels, i x j x k.
 RestoreOptions several_items() {
@@ -65,30 +22,10 @@ std::vector<PackedConv> packed(const Weights& weights, ConvAlgorithm algorithm) 
   return layers;
 }
 
-// Largest |result - expected| in units of the expected volume's rms; NaN counts as infinite.
-double worst_error(const Volume& result, const std::vector<double>& expected) {
-  double worst = 0, squares = 0;
-  for (size_t i = 0; i < expected.size(); i++) {
-    const double e = std::abs(result.data[i] - expected[i]);
-    worst = std::isfinite(e) ? std::max(worst, e) : INFINITY;
-    squares += expected[i] * expected[i];
-  }
-  return worst / std::sqrt(squares / static_cast<double>(expected.size()));
-}
-
-Volume wavy(Size3 size) {
-  Volume v(size);
-  for (int z = 0; z < size.d; z++)
-    for (int y = 0; y < size.h; y++)
-      for (int x = 0; x < size.w; x++)
-        v.at(z, y, x) = static_cast<float>(2 + std::sin(0.9 * x) * std::cos(0.7 * y) + std::cos(0.5 * z + 0.3 * x));
-  return v;
-}
-
 }  // namespace
 
 TEST_CASE("every variant and batch-norm mode equals PyTorch in float64") {
-  REQUIRE(variants().size() == 12);
+  REQUIRE(golden_variants().size() == 12);
   // ref: the only float32 in it is the volume that comes in and goes out. The others accumulate in float32 over a dozen
   // layers; F(4x4) tiles magnify rounding about tenfold.
   struct {
@@ -102,8 +39,8 @@ TEST_CASE("every variant and batch-norm mode equals PyTorch in float64") {
   for (const auto& backend : backends) {
     double most = 0;
     std::string where;
-    for (const std::string& name : variants()) {
-      const Weights weights = load_weights(golden / (name + ".bin"));
+    for (const std::string& name : golden_variants()) {
+      const Weights weights = load_weights(golden_folder / (name + ".bin"));
       const Volume input = to_volume(golden_volume(name, 0));
       for (const BatchNorm mode : {BatchNorm::patch, BatchNorm::running, BatchNorm::scan}) {
         RestoreOptions options = small_patches(backend.kind);

@@ -261,7 +261,8 @@ void add_run(CLI::App& app) {
                   "what a patch holds outside the volume (default: zero)");
   c->add_option("--threads", a->options.backend.threads, "threads (default: one per processor)")
       ->check(CLI::Range(1, 1024));
-  c->add_option("--batch", a->options.backend.batch, "patches in flight (default: one per group of 8 threads; 8 on each GPU)")
+  c->add_option("--batch", a->options.backend.batch,
+                "patches in flight (default: one per group of 8 threads; 8 on each GPU)")
       ->check(CLI::Range(1, 1024));
   c->add_option("--max-memory", a->max_memory, "memory that patches in flight may take, such as 2G or 500M");
   add_device_options(c, a->device);

@@ -1,0 +1,23 @@
+// The table of CUDA operations under test: the emulation's, or with SRENGINE_TEST_GPU set, a real GPU's.
+#pragma once
+
+#include <cstdlib>
+#include <stdexcept>
+
+#include "engine/cuda_plugin.h"
+#include "kernels/cuda_api.h"
+
+namespace sr {
+
+inline const cuda::Api& api() {
+  static const cuda::Api& table = []() -> const cuda::Api& {
+    if (!std::getenv("SRENGINE_TEST_GPU")) return *srengine_cuda_api(cuda::api_version);
+    std::string why_not;
+    const cuda::Api* plugin = cuda_plugin(&why_not);
+    if (!plugin || cuda_devices(&why_not).empty()) throw std::runtime_error("SRENGINE_TEST_GPU: " + why_not);
+    return *plugin;
+  }();
+  return table;
+}
+
+}  // namespace sr

@@ -1,0 +1,262 @@
+// The CUDA kernels under emulation (tests/emulation), or on a GPU where the table comes from the plugin, against the
+// plain loops: values, channel sums, and that nothing else is touched.
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <random>
+
+#include "kernels/cuda_api.h"
+#include "tests/cases.h"
+#include "tests/catch.h"
+#include "tests/cuda_test_api.h"
+#include "tests/emulation/settings.h"
+
+namespace sr {
+namespace {
+
+using cuda::Precision;
+using cuda::Result;
+
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+
+// Device memory with the host's contents, NaN behind them so that what reads too far shows.
+template <class T>
+class OnDevice {
+ public:
+  explicit OnDevice(const std::vector<T>& host) : n_(static_cast<int64_t>(host.size())) {
+    void* p = nullptr;
+    REQUIRE(api().allocate(&p, n_ * int64_t{sizeof(T)} + 16) == Result::ok);
+    data_ = static_cast<T*>(p);
+    REQUIRE(api().upload(data_, host.data(), n_ * int64_t{sizeof(T)}, nullptr) == Result::ok);
+  }
+  OnDevice(const OnDevice&) = delete;
+  ~OnDevice() { api().release(data_); }
+  T* data() const { return data_; }
+  std::vector<T> back() const {
+    std::vector<T> host(static_cast<size_t>(n_));
+    REQUIRE(api().download(host.data(), data_, n_ * int64_t{sizeof(T)}, nullptr) == Result::ok);
+    REQUIRE(api().synchronize(nullptr) == Result::ok);
+    return host;
+  }
+
+ private:
+  T* data_ = nullptr;
+  int64_t n_;
+};
+
+// One convolution of a batch of two patches. Feature maps hold four channels in front of x, x, four between, y, four
+// behind; whatever is not input is NaN.
+class Problem {
+ public:
+  Problem(const ConvCase& conv_case, unsigned seed) : c(conv_case), voxels(c.size.voxels()) {
+    std::mt19937 random(seed);
+    std::normal_distribution<float> normal;
+    const int taps = c.kernel * c.kernel * c.kernel;
+    weight.resize(static_cast<size_t>(c.co) * c.ci * taps);
+    for (float& v : weight) v = normal(random) / std::sqrt(static_cast<float>(c.ci * taps));
+    bias.resize(static_cast<size_t>(c.co));
+    for (float& v : bias) v = normal(random);
+    for (int i = 0; i < n_patches * c.ci; i++) {
+      scale.push_back(i % 5 == 4 ? 60.0f : normal(random));  // now and then to the flat end of the exponential
+      shift.push_back(normal(random));
+    }
+    input.resize(static_cast<size_t>(n_patches * c.ci * voxels));
+    for (float& v : input) v = normal(random);
+    run_ref();
+  }
+
+  static constexpr int n_patches = 2;
+  ConvWeights weights() const { return {c.ci, c.co, c.kernel, weight.data(), c.bias ? bias.data() : nullptr}; }
+  bool from_image() const { return c.ci == 1; }
+  bool to_image() const { return c.co == 1; }
+  int x_first() const { return 4; }
+  int y_first() const { return (from_image() ? 4 : c.ci + 4) + 4; }
+  int n_channels() const { return y_first() + (to_image() ? 0 : c.co) + 4; }
+  size_t at(int patch, int channel, int64_t voxel) const {
+    return static_cast<size_t>((int64_t{patch} * n_channels() + channel / 4 * 4) * voxels + 4 * voxel + channel % 4);
+  }
+
+  ConvCase c;
+  int64_t voxels;
+  std::vector<float> weight, bias, scale, shift, input;  // input: [patch][ci][voxel]
+  std::vector<double> expected;                          // [patch][co][voxel]
+  std::vector<ChannelSums> expected_sums;                // [patch][co]
+
+ private:
+  void run_ref() {
+    const Layout layout = dense_layout(c.size);
+    expected_sums.resize(static_cast<size_t>(n_patches * c.co));
+    for (int patch = 0; patch < n_patches; patch++) {
+      std::vector<double> buffer(static_cast<size_t>(buffer_elements(layout, c.ci + c.co)));
+      const Features<double> f = {buffer.data(), layout};
+      for (int ci = 0; ci < c.ci; ci++)
+        for (int64_t v = 0; v < voxels; v++)
+          f.at(ci)[v] = input[static_cast<size_t>((int64_t{patch} * c.ci + ci) * voxels + v)];
+      const auto doubles = [&](const std::vector<float>& floats) {
+        return std::vector<double>(floats.begin() + patch * c.ci, floats.begin() + (patch + 1) * c.ci);
+      };
+      const std::vector<double> a = doubles(scale), b = doubles(shift);
+      Prologue<double> prologue;
+      if (c.prologue) prologue = {a.data(), b.data()};
+      conv3d_forward_ref(f, {0, c.ci}, prologue, weights(), {c.ci, c.co}, expected_sums.data() + patch * c.co);
+      for (int co = 0; co < c.co; co++) expected.insert(expected.end(), f.at(c.ci + co), f.at(c.ci + co) + voxels);
+    }
+  }
+};
+
+struct Outcome {
+  std::vector<float> features, image;
+  std::vector<ChannelSums> sums;
+};
+
+Outcome run(const Problem& p) {
+  std::vector<float> features(static_cast<size_t>(Problem::n_patches * p.n_channels() * p.voxels), kNaN);
+  std::vector<float> image(static_cast<size_t>(Problem::n_patches * p.voxels), kNaN);
+  if (p.from_image()) {
+    image = p.input;
+  } else {
+    for (int patch = 0; patch < Problem::n_patches; patch++)
+      for (int ci = 0; ci < p.c.ci; ci++)
+        for (int64_t v = 0; v < p.voxels; v++)
+          features[p.at(patch, p.x_first() + ci, v)] =
+              p.input[static_cast<size_t>((int64_t{patch} * p.c.ci + ci) * p.voxels + v)];
+  }
+  const ConvWeights weights = p.weights();
+  REQUIRE(api().supports(weights, Precision::fp32) == nullptr);
+  std::vector<char> packed(static_cast<size_t>(api().conv3d_packed_bytes(weights, Precision::fp32)));
+  api().conv3d_pack(weights, Precision::fp32, packed.data());
+  const int n_parts = api().conv3d_parts(weights, Precision::fp32, p.c.size);
+
+  const OnDevice<float> device_features(features), device_image(image), bias(p.bias), scale(p.scale), shift(p.shift);
+  const OnDevice<char> device_packed(packed);
+  const OnDevice<float> partial(
+      std::vector<float>(static_cast<size_t>(Problem::n_patches * p.c.co * n_parts * 2), kNaN));
+  const OnDevice<ChannelSums> sums(
+      std::vector<ChannelSums>(static_cast<size_t>(Problem::n_patches * p.c.co), {kNaN, kNaN}));
+
+  const cuda::FeatureMaps maps = {device_features.data(), p.c.size, Problem::n_patches, p.n_channels() * p.voxels};
+  cuda::Conv3dForward f = {};
+  f.precision = Precision::fp32;
+  f.shape = weights;
+  f.packed_weights = device_packed.data();
+  f.bias = p.c.bias ? bias.data() : nullptr;
+  f.x = p.from_image() ? cuda::Operand{{}, {0, 1}, device_image.data()} : cuda::Operand{maps, {p.x_first(), p.c.ci}};
+  f.y = p.to_image() ? cuda::Operand{{}, {0, 1}, device_image.data()} : cuda::Operand{maps, {p.y_first(), p.c.co}};
+  if (p.c.prologue) f.prologue = {scale.data(), shift.data(), p.c.ci};
+  f.partial_sums = partial.data();
+  REQUIRE(api().conv3d_forward(f, nullptr) == Result::ok);
+  REQUIRE(api().add_parts(partial.data(), Problem::n_patches, p.c.co, n_parts, sums.data(), p.c.co, nullptr) ==
+          Result::ok);
+  REQUIRE(api().synchronize(nullptr) == Result::ok);
+  return {device_features.back(), device_image.back(), sums.back()};
+}
+
+// As in test_conv3d.cpp: rounding of a sum of n products, four times that for the largest of many, and what the
+// activations are off (1e-7 of the exponential, twice that of the affine). A steep channel makes values far above the
+// rms; such a one is rounded twice, as activation and as output.
+double tolerance(const ConvCase& c, double rms, double largest) {
+  const double n = c.ci * c.kernel * c.kernel * c.kernel, eps = std::numeric_limits<float>::epsilon();
+  return 4 * (eps * std::sqrt(n + 1) * rms + (c.prologue ? 4e-7 : 0)) + 2 * (eps / 2) * largest;
+}
+
+// The largest error as a share of the tolerance.
+double check(const Problem& p) {
+  const Outcome got = run(p);
+  const ConvCase& c = p.c;
+  INFO(to_string(c));
+  double square = 0, worst = 0;
+  for (const ChannelSums& s : p.expected_sums) square += s.sum_of_squares;
+  const double rms = std::sqrt(square / static_cast<double>(p.expected.size()));
+  double largest = 0;
+  for (const double y : p.expected) largest = std::max(largest, std::abs(y));
+  const double limit = tolerance(c, rms, largest);
+  bool others_untouched = true;
+  for (int patch = 0; patch < Problem::n_patches; patch++)
+    for (int64_t v = 0; v < p.voxels; v++) {
+      for (int co = 0; co < c.co; co++) {
+        const double want = p.expected[static_cast<size_t>((int64_t{patch} * c.co + co) * p.voxels + v)];
+        const float y = p.to_image() ? got.image[static_cast<size_t>(patch * p.voxels + v)]
+                                     : got.features[p.at(patch, p.y_first() + co, v)];
+        const double share = std::abs(double{y} - want) / limit;
+        worst = std::isnan(share) ? 1e30 : std::max(worst, share);
+      }
+      for (const int channel : {0, 1, 2, 3, p.y_first() - 4, p.y_first() - 1, p.n_channels() - 4, p.n_channels() - 1})
+        others_untouched = others_untouched && std::isnan(got.features[p.at(patch, channel, v)]);
+    }
+  CHECK(worst <= 1);
+  CHECK(others_untouched);
+  const double n = static_cast<double>(p.voxels);
+  for (size_t i = 0; i < p.expected_sums.size(); i++) {
+    CHECK(std::abs(got.sums[i].sum - p.expected_sums[i].sum) <= limit * n);
+    CHECK(std::abs(got.sums[i].sum_of_squares - p.expected_sums[i].sum_of_squares) <= 4 * limit * n * rms);
+  }
+  return worst;
+}
+
+void check_all(const std::vector<ConvCase>& cases) {
+  double worst = 0;
+  std::string where;
+  for (const ConvCase& c : cases) {
+    const double share = check(Problem(c, 1));
+    if (share > worst) worst = share, where = to_string(c);
+  }
+  std::printf("%s: %zu cases, largest error %.0f %% of the tolerance (%s)\n", api().description(), cases.size(),
+              100 * worst, where.c_str());
+}
+
+bool supported(const ConvCase& c) {
+  return api().supports({c.ci, c.co, c.kernel, nullptr, nullptr}, Precision::fp32) == nullptr;
+}
+
+}  // namespace
+
+TEST_CASE("convolutions on the device equal the plain loops at odd sizes") {
+  // Tiles are 24 x 8 x 4 and 32 x 4 voxels, runs 128 and more; channels go in groups of 4 to 48.
+  std::vector<ConvCase> cases;
+  const auto add = [&](Size3 size, const std::vector<std::pair<int, int>>& channels) {
+    for (const auto& [ci, co] : channels)
+      for (const int kernel : {1, 3})
+        for (const bool prologue : {false, true}) {
+          const ConvCase c = {size, ci, co, kernel, prologue && ci > 1, prologue};
+          if (supported(c)) cases.push_back(c);
+        }
+  };
+  for (const Size3 size : {Size3{1, 1, 1}, Size3{1, 1, 30}, Size3{1, 9, 1}, Size3{5, 1, 1}})
+    add(size, {{1, 24}, {4, 1}, {8, 12}, {36, 24}});
+  add({5, 9, 25}, {{1, 4}, {1, 16}, {4, 1}, {4, 4}, {4, 8}, {8, 12}, {4, 16}, {4, 20}, {36, 24}, {40, 48}});
+  CHECK(cases.size() == 92);
+  check_all(cases);
+}
+
+TEST_CASE("the layers of every growth rate on the device equal the plain loops") {
+  std::vector<ConvCase> cases;
+  for (const int k : {8, 12, 16, 24})
+    for (const ConvCase& c : layers_of_network({5, 4, 9}, k)) cases.push_back(c);
+  check_all(cases);
+}
+
+TEST_CASE("results on the device do not depend on the order in which blocks and threads run") {
+  const Problem direct({{5, 9, 25}, 8, 12, 3, true, true}, 1), stem({{5, 9, 33}, 1, 8, 3, false, true}, 1),
+      narrow({{5, 9, 25}, 36, 8, 1, true, true}, 1);
+  for (const Problem* p : {&direct, &stem, &narrow}) {
+    const Outcome forward = run(*p);
+    for (const emulation::Order order : {emulation::Order::reverse, emulation::Order::random}) {
+      emulation::settings().order = order;
+      const Outcome other = run(*p);
+      CHECK(std::memcmp(other.features.data(), forward.features.data(), forward.features.size() * sizeof(float)) == 0);
+      CHECK(std::memcmp(other.sums.data(), forward.sums.data(), forward.sums.size() * sizeof(ChannelSums)) == 0);
+    }
+    emulation::settings().order = emulation::Order::forward;
+  }
+}
+
+TEST_CASE("what the device has no kernel for is refused") {
+  CHECK(api().supports({6, 4, 3, nullptr, nullptr}, Precision::fp32) != nullptr);
+  CHECK(api().supports({4, 6, 3, nullptr, nullptr}, Precision::fp32) != nullptr);
+  CHECK(api().supports({1, 1, 3, nullptr, nullptr}, Precision::fp32) != nullptr);
+  CHECK(api().supports({4, 4, 5, nullptr, nullptr}, Precision::fp32) != nullptr);
+}
+
+}  // namespace sr

@@ -1,0 +1,158 @@
+// The whole network through the CUDA backend, under emulation or on a GPU (tests/cuda_test_api.h): against PyTorch in
+// float64, and what must not change a result.
+#include <fmt/core.h>
+
+#include "engine/cuda_backend.h"
+#include "engine/intensity.h"
+#include "tests/cuda_test_api.h"
+#include "tests/emulation/settings.h"
+#include "tests/golden_networks.h"
+
+using namespace sr;
+
+namespace {
+
+// A volume through the CUDA backend.
+class CudaRun {
+ public:
+  CudaRun(const Weights& weights, const RestoreOptions& options, const std::vector<int>& devices = {0})
+      : network_(weights),
+        normalization_(weights.normalization),
+        options_(options),
+        backend_(make_cuda_backend(api(), network_, options.backend, devices)) {}
+
+  Volume restore(const Volume& input, BatchNorm batch_norm, const Progress& progress = {}) {
+    const PatchGrid grid = make_patch_grid(input.size, options_.backend.patch, options_.margin);
+    Volume output(input.size);
+    std::fill(output.data.begin(), output.data.end(), std::numeric_limits<float>::quiet_NaN());
+    const Intensity intensity = measure_intensity(normalization_, input);
+    backend_->restore({grid, input, intensity, options_.pad, batch_norm, progress}, output);
+    return output;
+  }
+  const Backend& backend() const { return *backend_; }
+
+ private:
+  Mdcsrn network_;
+  Normalization normalization_;
+  RestoreOptions options_;
+  std::unique_ptr<Backend> backend_;
+};
+
+Weights golden_weights(const std::string& name) {
+  return load_weights(golden_folder / (name + ".bin"));
+}
+
+}  // namespace
+
+TEST_CASE("on the device, every variant and batch-norm mode equals PyTorch in float64") {
+  emulation::settings().os_threads = 2;
+  double most = 0;
+  std::string where;
+  int n = 0;
+  for (const std::string& name : golden_variants()) {
+    CudaRun run(golden_weights(name), small_patches(BackendKind::cpu));
+    for (const BatchNorm mode : {BatchNorm::patch, BatchNorm::running, BatchNorm::scan}) {
+      const Volume result = run.restore(to_volume(golden_volume(name, 0)), mode);
+      const double error = worst_error(result, golden_volume(name, 1 + static_cast<int>(mode)));
+      INFO(name << ", batch-norm " << to_string(mode));
+      CHECK(error < 2e-5);  // as the CPU's direct convolution
+      n++;
+      if (error > most) most = error, where = name + " " + to_string(mode);
+    }
+  }
+  emulation::settings().os_threads = 1;
+  CHECK(n == 36);
+  fmt::print("cuda: largest error {:.1e} of the rms ({}), {:.0f} % of the tolerance\n", most, where, 100 * most / 2e-5);
+}
+
+TEST_CASE("on the device, batches and several devices do not change a bit") {
+  const Weights weights = random_weights(parse_model_name("b2u2,k=4"), 1);
+  const Volume input = wavy({9, 20, 9});
+  RestoreOptions options = small_patches(BackendKind::cpu);
+  emulation::settings().device_count = 2;
+  for (const BatchNorm mode : {BatchNorm::patch, BatchNorm::scan}) {
+    std::vector<float> first;
+    for (const int batch : {1, 3, 16}) {
+      options.backend.batch = batch;
+      const Volume result = CudaRun(weights, options).restore(input, mode);
+      if (first.empty()) first = result.data;
+      CHECK(result.data == first);
+    }
+    options.backend.batch = 2;
+    CHECK(CudaRun(weights, options, {1, 0}).restore(input, mode).data == first);
+  }
+  emulation::settings().device_count = 1;
+}
+
+TEST_CASE("on the device, a second and larger volume through the same buffers equals the first through fresh ones") {
+  const Weights weights = random_weights(parse_model_name("b1u2,k=4"), 1);
+  const RestoreOptions options = small_patches(BackendKind::cpu);
+  CudaRun used(weights, options);
+  used.restore(wavy({4, 5, 6}), BatchNorm::patch);
+  const Volume input = wavy({11, 9, 7});
+  CHECK(used.restore(input, BatchNorm::patch).data == CudaRun(weights, options).restore(input, BatchNorm::patch).data);
+}
+
+TEST_CASE("on the device, padding by reflection equals the host's") {
+  const Weights weights = random_weights(parse_model_name("b1u1,k=4"), 1);
+  RestoreOptions options = small_patches(BackendKind::cpu);
+  options.pad = Pad::reflect;
+  options.batch_norm = BatchNorm::patch;
+  const Volume input = wavy({5, 3, 9});
+  const Volume device = CudaRun(weights, options).restore(input, BatchNorm::patch);
+  const Mdcsrn network(weights);
+  const PatchGrid grid = make_patch_grid(input.size, options.backend.patch, options.margin);
+  Volume host(input.size);
+  make_backend(network, options.backend)
+      ->restore({grid, input, measure_intensity(weights.normalization, input), Pad::reflect, BatchNorm::patch, {}},
+                host);
+  CHECK(worst_error(device, {host.data.begin(), host.data.end()}) < 1e-4);  // of winograd4
+}
+
+TEST_CASE("on the device, a run can be stopped and leaves no memory allocated") {
+  const Weights weights = random_weights(parse_model_name("b1u1,k=4"), 1);
+  RestoreOptions options = small_patches(BackendKind::cpu);
+  options.backend.batch = 2;
+  const size_t before = emulation::device_bytes_allocated();
+  {
+    CudaRun run(weights, options);
+    int calls = 0;
+    try {
+      run.restore(wavy({9, 9, 9}), BatchNorm::patch, [&](int, int) { return ++calls < 3; });
+      FAIL("the run went on");
+    } catch (const Error& e) {
+      CHECK(e.status == Status::interrupted);
+    }
+    CHECK(calls == 3);
+  }
+  CHECK(emulation::device_bytes_allocated() == before);
+}
+
+TEST_CASE("too little device memory halves the batch, and is an error where one patch does not fit") {
+  const Weights weights = random_weights(parse_model_name("b1u2,k=4"), 1);
+  RestoreOptions options = small_patches(BackendKind::cpu);
+  const Volume input = wavy({9, 9, 9});
+  const Volume expected = CudaRun(weights, options).restore(input, BatchNorm::patch);
+  const size_t all = emulation::settings().device_memory;
+  const int64_t patch = CudaRun(weights, options).backend().buffer_bytes() / 8;
+
+  options.backend.max_memory = 3 * patch + patch / 2;
+  CudaRun three(weights, options);
+  CHECK(three.backend().batch() == 3);
+  CHECK(three.restore(input, BatchNorm::patch).data == expected.data);
+
+  options.backend.max_memory = patch / 2;
+  CHECK_THROWS_AS(CudaRun(weights, options), Error);
+  emulation::settings().device_memory = all;
+}
+
+TEST_CASE("a network that the device has no kernels for is refused by layer") {
+  const Weights weights = random_weights(parse_model_name("b1u1,k=6"), 1);
+  try {
+    CudaRun run(weights, small_patches(BackendKind::cpu));
+    FAIL("it was taken");
+  } catch (const Error& e) {
+    CHECK(e.status == Status::device_trouble);
+    CHECK_THAT(e.what(), ContainsSubstring("12 to 6 channels"));
+  }
+}
