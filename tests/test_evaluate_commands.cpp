@@ -161,7 +161,6 @@ TEST_CASE("--mask: only its voxels count, the data range stays that of the refer
   const Outcome table =
       done(folder, {"evaluate", "-r", "head.nii", "test.nii", "--mask", "left.nii", "--json", "left.json"});
   INFO(table.out);
-  CHECK(holds(table.out, "2 slices") == false);
   CHECK(holds(table.out, "1 slices across k (1 outside the mask)"));
   const nlohmann::json test = read_json(folder / "left.json").at("tests").at(0);
   CHECK(test.at("mask") == "left.nii");
@@ -294,7 +293,7 @@ TEST_CASE("--seams: steps at the borders of patches against those elsewhere") {
   done(folder, {"evaluate", "-r", "head.nii", "stepped.nii", "--seams", "5", "--json", "e.json"});
   CHECK(read_json(folder / "e.json").at("tests").at(0).at("seams").at("ratio").get<double>() < 1);
 
-  for (const char* distance : {"1", "-8"})
+  for (const char* distance : {"0", "1", "-8"})
     refused(folder, {"evaluate", "-r", "head.nii", "smooth.nii", "--seams", distance}, 2, distance);
   refused(folder, {"evaluate", "-r", "head.nii", "smooth.nii", "--seams", "24"}, 3, "smaller than 24 voxels");
   refused(folder, {"evaluate", "-r", "head.nii", "smooth.nii", "--seams", "many"}, 2, "many");

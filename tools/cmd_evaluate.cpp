@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 struct Arguments {
   std::vector<fs::path> references, tests, masks, labels;
   std::string plane = "auto";
-  int seams = 0;
+  std::optional<int> seams;
   fs::path csv, json, html, png;
 };
 

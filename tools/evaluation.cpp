@@ -149,7 +149,7 @@ Evaluation evaluate(const Comparison& files, const EvaluationOptions& options) {
     for (const float v : truth.data) mean += v;
     mean /= static_cast<double>(truth.data.size());
     e.seams = naming(files.test.string(),
-                     [&] { return measure_seams(truth, image, options.stride, static_cast<float>(mean)); });
+                     [&] { return measure_seams(truth, image, *options.stride, static_cast<float>(mean)); });
   }
   e.overlaps = read_overlaps(files);
   return e;
