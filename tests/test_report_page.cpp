@@ -97,8 +97,10 @@ TEST_CASE("Chromium opens the report without a console error and decodes its pic
   INFO(decoded);
   CHECK(count(decoded, "yes") == 24);  // two tests, four rows, three columns
   CHECK(count(decoded, "no") == 0);
-  REQUIRE(console_of(*probe).size() == 1);
-  CHECK(holds(console_of(*probe)[0], "on purpose"));
+  const std::vector<std::string> console = console_of(*probe);
+  CHECK(!console.empty());  // what is said there reaches this test
+  for (const std::string& line : console)
+    if (!holds(line, "on purpose")) FAIL_CHECK(line);
 
   const std::optional<Outcome> page = open_page(folder, *chromium, "report.html");
   REQUIRE(page);
