@@ -1,4 +1,5 @@
-// The program as a user starts it, for tests of the command line: arguments in, exit code and both streams out.
+// The program as a user starts it, for tests of the command line: arguments in, exit code and both streams out. Other
+// programs too.
 #pragma once
 
 #include <fcntl.h>
@@ -26,7 +27,7 @@ struct Outcome {
   std::string out, err;
 };
 
-// A running srengine in a folder of the caller's. Its streams go to files outside that folder.
+// A running srengine, or another program, in a folder of the caller's. Its streams go to files outside that folder.
 class Program {
  public:
   // stdout_to, stderr_to: a device or file instead of being collected; "" closes the stream. nohup: HUP is off when the
@@ -36,11 +37,12 @@ class Program {
     bool nohup = false;
   };
 
-  Program(const std::filesystem::path& folder, const std::vector<std::string>& arguments, const Streams& streams)
+  Program(const std::filesystem::path& folder, const std::vector<std::string>& arguments, const Streams& streams,
+          const std::string& executable = SR_PROGRAM)
       : streams_(streams) {
     if (streams_.stdout_to == "collect") streams_.stdout_to = (collected_ / "out").string();
     if (streams_.stderr_to == "collect") streams_.stderr_to = (collected_ / "err").string();
-    std::vector<std::string> words{SR_PROGRAM};
+    std::vector<std::string> words{executable};
     words.insert(words.end(), arguments.begin(), arguments.end());
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
@@ -61,11 +63,11 @@ class Program {
     ::posix_spawnattr_setsigdefault(&attributes, &defaults);
     ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
     const auto before = std::signal(SIGHUP, streams_.nohup ? SIG_IGN : SIG_DFL);
-    const int failed = ::posix_spawn(&pid_, SR_PROGRAM, &actions, &attributes, argv.data(), environ);
+    const int failed = ::posix_spawn(&pid_, executable.c_str(), &actions, &attributes, argv.data(), environ);
     std::signal(SIGHUP, before);
     ::posix_spawnattr_destroy(&attributes);
     ::posix_spawn_file_actions_destroy(&actions);
-    if (failed) throw std::runtime_error("cannot start " SR_PROGRAM);
+    if (failed) throw std::runtime_error("cannot start " + executable);
   }
   ~Program() {
     if (pid_ > 0) {

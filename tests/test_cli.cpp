@@ -1,5 +1,6 @@
 // The command line as a whole: help, usage errors, info, import, bench, and the commands in a chain. `run` has
-// test_cli_run.cpp, the commands for images test_image_commands.cpp.
+// test_cli_run.cpp, the commands for images test_image_commands.cpp, test_degrade_commands.cpp and
+// test_evaluate_commands.cpp.
 #include <sys/stat.h>
 
 #include <algorithm>

@@ -1,6 +1,8 @@
 // srengine degrade: a low-resolution image from a high-resolution one (docs/spec.md, section 6).
 #include <fmt/core.h>
 
+#include <cmath>
+
 #include "engine/noise.h"
 #include "engine/resample.h"
 #include "tools/commands.h"
@@ -20,6 +22,7 @@ struct Arguments {
 void run(Arguments& a) {
   Degradation& d = a.degradation;
   d.factors = parse_factors(a.factors);
+  if (std::isnan(d.noise)) throw Error(Status::bad_usage, "--noise nan: a standard deviation is a number of 0 or more");
   ScanReader reader(a.scan);
   ScanWriter::Options options;
   options.description = fmt::format("srengine {} degrade {}", SRENGINE_VERSION, a.factors);

@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 struct Arguments {
   std::vector<fs::path> references, tests, masks, labels;
   std::string plane = "auto";
-  int seams = 0;
+  std::optional<int> seams;
   fs::path csv, json, html, png;
 };
 
@@ -63,21 +63,23 @@ std::string short_name(const fs::path& scan) {
 }
 
 // The first volume of each, against the first reference.
-void draw(const Arguments& a, const std::vector<Evaluation>& evaluations) {
+std::vector<uint8_t> drawing(const Arguments& a, const std::vector<Evaluation>& evaluations) {
   ScanReader reference(a.references[0]);
+  std::vector<std::string> names;
   std::vector<Volume> volumes;
-  for (const Evaluation& e : evaluations)
-    if (e.files.reference == a.references[0]) volumes.push_back(ScanReader(e.files.test).read(0));
+  for (const Evaluation& e : evaluations) {
+    if (e.files.reference != a.references[0]) continue;
+    names.push_back(fmt::format("{} {:.2f} dB", short_name(e.files.test), e.volumes[0].psnr));
+    volumes.push_back(ScanReader(e.files.test).read(0));
+  }
+  names.push_back(short_name(a.references[0]));
   volumes.push_back(reference.read(0));
   std::vector<NamedVolume> named;
-  for (size_t i = 0; i + 1 < volumes.size(); ++i)
-    named.push_back({fmt::format("{} {:.2f} dB", short_name(evaluations[i].files.test), evaluations[i].volumes[0].psnr),
-                     &volumes[i]});
-  named.push_back({short_name(a.references[0]), &volumes.back()});
-  write_bytes(a.png, comparison_png(named, reference.info().affine()));
+  for (size_t i = 0; i < volumes.size(); ++i) named.push_back({names[i], &volumes[i]});
+  return comparison_png(named, reference.info().affine());
 }
 
-void report(const Arguments& a, const std::vector<Evaluation>& evaluations, int plane, bool subjects) {
+std::string report(const Arguments& a, const std::vector<Evaluation>& evaluations, int plane, bool subjects) {
   Report r;
   r.title = "srengine: how close to the reference";
   r.plane = plane;
@@ -96,13 +98,24 @@ void report(const Arguments& a, const std::vector<Evaluation>& evaluations, int 
     r.tests.push_back({short_name(a.tests[i]), short_name(a.references[at]), &tests[i], &references[at],
                        readers[at].info().affine(), evaluations[i].volumes[0], evaluations[i].overlaps});
   }
-  write_text(a.html, report_html(r));
+  return report_html(r);
 }
 
 void run(const Arguments& a) {
   std::vector<fs::path> read = a.references;
   for (const auto* more : {&a.tests, &a.masks, &a.labels}) read.insert(read.end(), more->begin(), more->end());
+  for (const fs::path& test : a.tests)
+    if (has_degradation(test)) read.push_back(sidecar_name(test));
   refuse_collisions(read, {a.csv, a.json, a.html, a.png});
+  std::optional<ResultFile> csv, json, html, png;
+  for (const auto& [option, name, file] : {std::tuple{"--csv", &a.csv, &csv},
+                                           {"--json", &a.json, &json},
+                                           {"--html", &a.html, &html},
+                                           {"--png", &a.png, &png}}) {
+    if (name->empty()) continue;
+    refuse_scan_name(option, *name);
+    file->emplace(*name);
+  }
 
   EvaluationOptions options;
   options.stride = a.seams;
@@ -112,10 +125,12 @@ void run(const Arguments& a) {
   for (const Comparison& c : comparisons_of(a)) evaluations.push_back(evaluate(c, options));
   const bool subjects = a.references.size() > 1;
   fmt::print("{}", text_table(evaluations, options.plane, subjects));
-  if (!a.csv.empty()) write_text(a.csv, csv_table(evaluations));
-  if (!a.json.empty()) write_json(a.json, evaluation_json(evaluations, options.plane, subjects));
-  if (!a.png.empty()) draw(a, evaluations);
-  if (!a.html.empty()) report(a, evaluations, options.plane, subjects);
+  if (csv) csv->fill(csv_table(evaluations));
+  if (json) json->fill(evaluation_json(evaluations, options.plane, subjects));
+  if (png) png->fill(drawing(a, evaluations));
+  if (html) html->fill(report(a, evaluations, options.plane, subjects));
+  for (auto* file : {&csv, &json, &html, &png})
+    if (*file) (*file)->publish();
 }
 
 }  // namespace

@@ -48,6 +48,8 @@ void refuse_overwriting(const Arguments& a, const std::vector<ScanRequest>& requ
   std::map<fs::path, const ScanRequest*> written_for;  // where a result would land -> whose it is
   std::vector<fs::path> read = a.scans, results{a.json};
   read.push_back(a.weights);
+  for (const fs::path& scan : a.scans)
+    if (has_degradation(scan)) read.push_back(sidecar_name(scan));
   for (const ScanRequest& r : requests)
     for (const fs::path& result : {r.output, r.change, r.uncertainty}) {
       if (result.empty()) continue;
@@ -141,6 +143,7 @@ struct Failure {
 // Restores a scan, prints what was written, returns its part of the report.
 nlohmann::json restore_one(const Arguments& a, Restorer& restorer, ScanRequest& request) {
   request.measured = measured_of(a, request.input);
+  const ScanReader readable(request.input);  // or else no folder is made
   for (const fs::path& asked : {a.output, a.change, a.uncertainty})
     if (is_folder(asked, a.scans.size())) make_folder(asked);
   ProgressBar bar(request.input.filename().string(), ProgressBar::style_for_stderr(a.quiet));
@@ -166,6 +169,7 @@ void run(Arguments& a) {
   if (!a.upsample.empty()) a.options.upsample = parse_factors(a.upsample);
   if (a.max_memory) a.options.backend.max_memory = parse_bytes(*a.max_memory);
   if (a.paper) use_paper_settings(a);
+  if (a.data_consistency != "auto" && a.data_consistency != "off") parse_factors(a.data_consistency);
   if (!a.target.empty() && !force_cpu_target(a.target))
     throw Error(Status::bad_usage, fmt::format("--target {}: this processor and program have {}", a.target,
                                                fmt::join(cpu_targets(), ", ")));

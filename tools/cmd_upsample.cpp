@@ -4,6 +4,7 @@
 #include "engine/resample.h"
 #include "tools/commands.h"
 #include "tools/parse.h"
+#include "tools/results.h"
 #include "tools/scan_transform.h"
 
 namespace sr {
@@ -28,6 +29,7 @@ Size3 grid_of(const std::filesystem::path& like, const ScanReader& scan) {
 }
 
 void run(Arguments& a) {
+  refuse_collisions({a.like}, {a.output});
   ScanReader reader(a.scan);
   ScanWriter::Options options;
   options.description = fmt::format("srengine {} upsample {}", SRENGINE_VERSION, to_string(a.method));

@@ -70,6 +70,12 @@ void DegradationFile::write(const Degradation& d) {
   file_.write(sidecar);
 }
 
+bool has_degradation(const std::filesystem::path& scan) {
+  if (!is_scan_name(scan)) return false;
+  const nlohmann::json json = read_sidecar(sidecar_name(scan));
+  return json.is_object() && json.contains("degradation");
+}
+
 std::optional<Degradation> read_degradation(const std::filesystem::path& scan) {
   const std::filesystem::path name = sidecar_name(scan);
   const nlohmann::json json = read_sidecar(name);

@@ -42,6 +42,9 @@ class DegradationFile {
   JsonFile file_;
 };
 
+// Whether there is one of ours beside the scan, damaged or not: a file that no result may replace.
+bool has_degradation(const std::filesystem::path& scan);
+
 // Nothing where there is no sidecar, or one of another program. Throws Error{bad_input} for a damaged one of ours.
 std::optional<Degradation> read_degradation(const std::filesystem::path& scan);
 

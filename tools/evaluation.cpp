@@ -39,11 +39,11 @@ Volume read_finite(ScanReader& reader, int64_t t) {
 
 // The error of what is measured says what is wrong; here it is told in which file.
 template <class F>
-auto naming(const fs::path& file, F measure) {
+auto naming(const std::string& file, F measure) {
   try {
     return measure();
   } catch (const Error& e) {
-    throw Error(e.status, fmt::format("{}: {}", file.string(), e.what()));
+    throw Error(e.status, fmt::format("{}: {}", file, e.what()));
   }
 }
 
@@ -51,14 +51,20 @@ std::optional<Volume> read_mask(const Comparison& files, const ScanReader& refer
   if (files.mask.empty()) return {};
   ScanReader mask(files.mask);
   require_same_grid(reference, mask, false);
-  return read_finite(mask, 0);
+  Volume volume = read_finite(mask, 0);
+  if (std::all_of(volume.data.begin(), volume.data.end(), [](float v) { return v == 0; }))
+    throw Error(Status::bad_input,
+                fmt::format("{} is 0 everywhere: a mask needs voxels to be measured in", files.mask.string()));
+  return volume;
 }
 
 std::vector<LabelOverlap> read_overlaps(const Comparison& files) {
   if (files.test_labels.empty()) return {};
   ScanReader reference(files.reference_labels), test(files.test_labels);
   require_same_grid(reference, test);
-  return naming(files.test_labels, [&] { return label_overlap(read_finite(reference, 0), read_finite(test, 0)); });
+  const Volume truth = read_finite(reference, 0), labels = read_finite(test, 0);
+  return naming(files.reference_labels.string() + " and " + files.test_labels.string(),
+                [&] { return label_overlap(truth, labels); });
 }
 
 double mean_of(const std::vector<LabelOverlap>& overlaps, double (LabelOverlap::*figure)() const) {
@@ -132,8 +138,8 @@ Evaluation evaluate(const Comparison& files, const EvaluationOptions& options) {
   const int64_t n = test.info().n_volumes;
   for (int64_t t = 0; t < n; ++t) {
     const Volume truth = read_finite(reference, t), image = read_finite(test, t);
-    e.volumes.push_back(
-        naming(files.reference, [&] { return compare(truth, image, options.plane, mask ? &*mask : nullptr); }));
+    e.volumes.push_back(naming(files.reference.string(),
+                               [&] { return compare(truth, image, options.plane, mask ? &*mask : nullptr); }));
     const double share = 1 / static_cast<double>(n);
     e.psnr += share * e.volumes.back().psnr;
     e.ssim += share * e.volumes.back().ssim;
@@ -142,7 +148,8 @@ Evaluation evaluate(const Comparison& files, const EvaluationOptions& options) {
     double mean = 0;  // air lies below it
     for (const float v : truth.data) mean += v;
     mean /= static_cast<double>(truth.data.size());
-    e.seams = naming(files.test, [&] { return measure_seams(truth, image, options.stride, static_cast<float>(mean)); });
+    e.seams = naming(files.test.string(),
+                     [&] { return measure_seams(truth, image, *options.stride, static_cast<float>(mean)); });
   }
   e.overlaps = read_overlaps(files);
   return e;

@@ -28,8 +28,8 @@ struct Evaluation {
 };
 
 struct EvaluationOptions {
-  int plane = 2;   // slices are perpendicular to this axis
-  int stride = 0;  // voxels between patch borders, for seams; 0: not wanted
+  int plane = 2;              // slices are perpendicular to this axis
+  std::optional<int> stride;  // voxels between patch borders, where seams are wanted
 };
 
 // Throws Error{bad_input} with one sentence where grids or affines differ, a voxel is not finite, or a file cannot be

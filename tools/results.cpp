@@ -12,10 +12,9 @@
 namespace sr {
 namespace {
 
-void finish(TemporaryFile& file, std::span<const std::byte> bytes) {
+void fill_with(TemporaryFile& file, std::span<const std::byte> bytes) {
   file.append(bytes);
   file.close();
-  file.publish();
 }
 
 // Paths are bytes; what is not UTF-8 in them is replaced rather than refused.
@@ -25,25 +24,20 @@ std::string text_of(const nlohmann::json& json) {
 
 }  // namespace
 
-void write_bytes(const std::filesystem::path& path, const std::vector<uint8_t>& bytes) {
-  TemporaryFile file(path);
-  finish(file, std::as_bytes(std::span(bytes)));
+void ResultFile::fill(const std::vector<uint8_t>& bytes) {
+  fill_with(file_, std::as_bytes(std::span(bytes)));
 }
 
-void write_text(const std::filesystem::path& path, const std::string& text) {
-  TemporaryFile file(path);
-  finish(file, std::as_bytes(std::span(text)));
+void ResultFile::fill(const std::string& text) {
+  fill_with(file_, std::as_bytes(std::span(text)));
+}
+
+void ResultFile::fill(const nlohmann::json& json) {
+  fill(text_of(json));
 }
 
 void write_json(const std::filesystem::path& path, const nlohmann::json& json) {
-  write_text(path, text_of(json));
-}
-
-JsonFile::JsonFile(const std::filesystem::path& path) : file_(path) {}
-
-void JsonFile::write(const nlohmann::json& json) {
-  const std::string text = text_of(json);
-  finish(file_, std::as_bytes(std::span(text)));
+  JsonFile(path).write(json);
 }
 
 void refuse_collisions(const std::vector<std::filesystem::path>& read,

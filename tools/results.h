@@ -11,20 +11,30 @@
 
 namespace sr {
 
-// Throw Error{bad_output}.
-void write_bytes(const std::filesystem::path& path, const std::vector<uint8_t>& bytes);
-void write_text(const std::filesystem::path& path, const std::string& text);
-void write_json(const std::filesystem::path& path, const nlohmann::json& json);
-
-// A JSON file whose place is tried before the work begins and that is written when it is done.
-class JsonFile {
+// A file whose place is tried before the work begins, that is filled when it is done and then appears: the last apart,
+// so that of several results all appear or none does. Throws Error{bad_output}.
+class ResultFile {
  public:
-  explicit JsonFile(const std::filesystem::path& path);
-  void write(const nlohmann::json& json);
+  explicit ResultFile(const std::filesystem::path& path) : file_(path) {}
+  void fill(const std::vector<uint8_t>& bytes);
+  void fill(const std::string& text);
+  void fill(const nlohmann::json& json);
+  void publish() { file_.publish(); }
 
  private:
   TemporaryFile file_;
 };
+
+// A JSON file by itself.
+class JsonFile {
+ public:
+  explicit JsonFile(const std::filesystem::path& path) : file_(path) {}
+  void write(const nlohmann::json& json) { file_.fill(json), file_.publish(); }
+
+ private:
+  ResultFile file_;
+};
+void write_json(const std::filesystem::path& path, const nlohmann::json& json);
 
 // Throws Error{bad_usage} where a result would land on a file that is read, or on another result. Empty names are
 // results that are not wanted. Scans are compared however they are named (scan_identity).
