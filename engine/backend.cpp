@@ -27,6 +27,8 @@ std::vector<int> gpus_to_use(const BackendOptions& options) {
 std::unique_ptr<Backend> make_backend(const Mdcsrn& network, const BackendOptions& options) {
   if (options.kind == BackendKind::ref || options.device == DeviceKind::cpu) return make_host_backend(network, options);
   std::string why_not;
+  if (options.device == DeviceKind::automatic && !cuda_plugin_is_installed())
+    return make_host_backend(network, options);
   try {
     const std::vector<int> gpus = gpus_to_use(options);
     return make_cuda_backend(*cuda_plugin(nullptr), network, options, gpus);

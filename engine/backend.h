@@ -3,7 +3,9 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/network.h"
 #include "engine/norm_mode.h"
@@ -51,6 +53,21 @@ struct RestoreJob {
   Progress progress;  // may be empty
 };
 
+// What one kind of layer takes on a GPU, all layers of that kind of a forward pass together.
+struct LayerTime {
+  std::string what;  // "3x3x3 48 -> 12, norm, ELU"
+  int count;
+  double ms;             // of one patch
+  double multiply_adds;  // of one patch
+  double bytes;          // of features read and written once, of one patch
+};
+
+// Yardsticks measured on the device itself.
+struct DeviceLimits {
+  double gflops;        // float32 multiply-adds on CUDA cores, one counts 2
+  double gbytes_per_s;  // read plus written
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -60,6 +77,11 @@ class Backend {
   virtual int threads() const = 0;           // that have something to do: no more than patches in flight, of `ref`
   virtual int batch() const = 0;
   virtual int64_t buffer_bytes() const = 0;  // of all patches in flight, the threads' scratch included
+
+  // For benchmarks, on GPUs: the layers one by one, outside of a graph, each the median of `repeats`, in the order of
+  // the forward pass; and the limits. The host has neither.
+  virtual std::vector<LayerTime> time_layers(int /*repeats*/) { return {}; }
+  virtual std::optional<DeviceLimits> limits() { return {}; }
 
   std::string why_not_gpu;  // with DeviceKind::automatic, where the CPU took over: a clause that says why
 };

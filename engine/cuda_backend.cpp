@@ -154,6 +154,19 @@ class DeviceLane : public PatchOps {
 
   void finish() { require(api_, api_.synchronize(stream_)); }
 
+  // A forward pass on whatever the buffers hold, timed layer by layer: milliseconds of the whole batch in `ms`, the
+  // rest of one patch.
+  std::vector<LayerTime> time_layers() {
+    n_ = batch_;
+    pass_ = Norms::of_patch;
+    next_scratch_sums_ = scratch_sums_ = plan_.n_channels;
+    std::vector<LayerTime> layers;
+    timed_ = &layers;
+    mdcsrn_forward(network_, plan_, *this);
+    timed_ = nullptr;
+    return layers;
+  }
+
   void download_result(Volume& output) {
     result_.download(output.data.data(), output.size.voxels(), stream_);
     finish();
@@ -250,9 +263,47 @@ class DeviceLane : public PatchOps {
 
   // ---- PatchOps, while a graph is recorded ----
 
-  void conv3d(Channels x, const ConvLayer& conv, Channels y) override { forward_conv(x, conv, y, {}); }
+  void conv3d(Channels x, const ConvLayer& conv, Channels y) override {
+    timed(x, conv, y, "", [&] { forward_conv(x, conv, y, {}); });
+  }
 
   void norm_elu_conv3d(Channels x, const NormConv& layer, Channels y) override {
+    timed(x, layer.conv, y, ", norm, ELU", [&] { forward_norm_elu_conv(x, layer, y); });
+  }
+
+  // Calls `run`; with timed_ set, between two events, the layer's figures behind it.
+  template <class F>
+  void timed(Channels x, const ConvLayer& conv, Channels y, const char* before, F run) {
+    if (!timed_) return run();
+    const EventPair events(api_);
+    require(api_, api_.record(events.start, stream_));
+    run();
+    require(api_, api_.record(events.stop, stream_));
+    finish();
+    float ms = 0;
+    require(api_, api_.elapsed_ms(events.start, events.stop, &ms));
+    const double voxels = static_cast<double>(plan_.layout.size.voxels());
+    const auto bytes = [&](Channels c) {
+      return c.count * static_cast<double>(c.count == 1 ? int64_t{sizeof(float)} : element_bytes(precision_));
+    };
+    timed_->push_back({fmt::format("{0}x{0}x{0} {1} -> {2}{3}", conv.size, conv.ci, conv.co, before), 1, double{ms},
+                       voxels * conv.ci * conv.co * conv.size * conv.size * conv.size, voxels * (bytes(x) + bytes(y))});
+  }
+
+  struct EventPair {
+    explicit EventPair(const Api& table) : api(table) {
+      require(api, api.create_event(&start));
+      require(api, api.create_event(&stop));
+    }
+    ~EventPair() {
+      api.destroy_event(start);
+      api.destroy_event(stop);
+    }
+    const Api& api;
+    cuda::Event start = nullptr, stop = nullptr;
+  };
+
+  void forward_norm_elu_conv(Channels x, const NormConv& layer, Channels y) {
     const DeviceNorm& norm = norms_[static_cast<size_t>(layer.norm.id)];
     const int64_t sums = x.first == plan_.scratch.first ? scratch_sums_ : x.first;
     sums_of_norm_[static_cast<size_t>(layer.norm.id)] = sums;
@@ -322,6 +373,8 @@ class DeviceLane : public PatchOps {
   int64_t sums_stride_ = 0, affine_stride_ = 0;
   std::vector<int64_t> sums_of_norm_;  // of a norm's first channel in a row of sums_
 
+  std::vector<LayerTime>* timed_ = nullptr;
+
   // Of the graph that is being recorded.
   int n_ = 0;
   Norms pass_ = Norms::of_patch;
@@ -373,6 +426,40 @@ class CudaBackend : public Backend {
     return n;
   }
   int64_t buffer_bytes() const override { return batch() * patch_bytes(); }
+
+  std::vector<LayerTime> time_layers(int repeats) override {
+    DeviceLane& lane = *lanes_.front();
+    lane.use();
+    lane.time_layers();  // warm-up
+    std::vector<std::vector<LayerTime>> runs;
+    for (int i = 0; i < repeats; i++) runs.push_back(lane.time_layers());
+    std::vector<LayerTime> kinds;
+    for (size_t layer = 0; layer < runs.front().size(); layer++) {
+      std::vector<double> ms;
+      for (const auto& run : runs) ms.push_back(run[layer].ms);
+      std::nth_element(ms.begin(), ms.begin() + static_cast<ptrdiff_t>(ms.size() / 2), ms.end());
+      LayerTime time = runs.front()[layer];
+      time.ms = ms[ms.size() / 2] / lane.batch();
+      const auto same =
+          std::find_if(kinds.begin(), kinds.end(), [&](const LayerTime& k) { return k.what == time.what; });
+      if (same == kinds.end()) {
+        kinds.push_back(time);
+        continue;
+      }
+      same->count++;
+      same->ms += time.ms;
+      same->multiply_adds += time.multiply_adds;
+      same->bytes += time.bytes;
+    }
+    return kinds;
+  }
+
+  std::optional<DeviceLimits> limits() override {
+    lanes_.front()->use();
+    DeviceLimits limits{};
+    require(api_, api_.measure_limits(&limits.gflops, &limits.gbytes_per_s));
+    return limits;
+  }
 
  private:
   int64_t patch_bytes() const {

@@ -32,18 +32,22 @@ std::vector<fs::path> candidates() {
 
 struct Plugin {
   const cuda::Api* api = nullptr;
+  bool installed = true;
   std::string why_not;
 };
 
 #ifdef SRENGINE_CUDA_STATIC
 Plugin load() {
-  return {srengine_cuda_api(cuda::api_version), ""};
+  Plugin plugin;
+  plugin.api = srengine_cuda_api(cuda::api_version);
+  return plugin;
 }
 #else
 Plugin load() {
   Plugin plugin;
   for (const fs::path& file : candidates()) {
     if (file == "none") {
+      plugin.installed = false;
       plugin.why_not = "SRENGINE_CUDA_PLUGIN says none";
       return plugin;
     }
@@ -64,17 +68,28 @@ Plugin load() {
     plugin.why_not = fmt::format("{} belongs to another version of srengine", file.string());
     dlclose(library);
   }
-  if (!std::getenv("SRENGINE_CUDA_PLUGIN")) plugin.why_not = "this installation has no CUDA plugin";
+  if (!std::getenv("SRENGINE_CUDA_PLUGIN")) {
+    plugin.installed = false;
+    plugin.why_not = "this installation has no CUDA plugin";
+  }
   return plugin;
 }
 #endif
 
+const Plugin& the_plugin() {
+  static const Plugin plugin = load();
+  return plugin;
+}
+
 }  // namespace
 
 const cuda::Api* cuda_plugin(std::string* why_not) {
-  static const Plugin plugin = load();
-  if (why_not) *why_not = plugin.why_not;
-  return plugin.api;
+  if (why_not) *why_not = the_plugin().why_not;
+  return the_plugin().api;
+}
+
+bool cuda_plugin_is_installed() {
+  return the_plugin().installed;
 }
 
 std::vector<CudaDevice> cuda_devices(std::string* why_not) {

@@ -14,6 +14,9 @@ namespace sr {
 // it, and where the dynamic linker looks. Asked again, it gives the same answer. From any thread.
 const cuda::Api* cuda_plugin(std::string* why_not);
 
+// Whether there is a plugin to speak of, usable or not: where there is none, nobody expects a GPU to be used.
+bool cuda_plugin_is_installed();
+
 struct CudaDevice {
   int index;
   cuda::DeviceInfo info;

@@ -77,6 +77,7 @@ class Restorer {
 
   const Mdcsrn& network() const { return network_; }
   const Backend& backend() const { return *backend_; }
+  Backend& backend() { return *backend_; }
   BatchNorm batch_norm() const { return batch_norm_; }
 
  private:

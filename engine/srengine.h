@@ -64,8 +64,8 @@ srengine_options srengine_default_options(void);
 /* Loads weights. options may be NULL. *engine is set only on SRENGINE_OK. */
 srengine_status srengine_open(const char* weights_path, const srengine_options* options, srengine** engine);
 
-/* A volume of ni x nj x nk voxels, NIfTI order (i fastest), in any intensity unit; output has the same size and unit and
- * must not overlap input. */
+/* A volume of ni x nj x nk voxels, NIfTI order (i fastest), in any intensity unit; output has the same size and unit
+ * and must not overlap input. */
 srengine_status srengine_restore(srengine* engine, const float* input, float* output, int ni, int nj, int nk);
 
 /* A NIfTI file to a NIfTI file (.nii, .nii.gz, .hdr/.img). The output appears whole or not at all. */

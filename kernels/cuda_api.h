@@ -121,6 +121,9 @@ struct Api {
   Result (*wait)(Stream stream, Event event);                          // what follows on the stream comes after
   Result (*elapsed_ms)(Event first, Event last, float* milliseconds);  // both have passed
 
+  // What the device in use can do at most (kernels/limits_cuda.h).
+  Result (*measure_limits)(double* gflops, double* gbytes_per_s);
+
   // Operations. supports: null, or why the convolution is not offered ("growth rate 10 is no multiple of 4").
   const char* (*supports)(const ConvWeights& shape, Precision precision);
   int64_t (*conv3d_packed_bytes)(const ConvWeights& shape, Precision precision);

@@ -5,6 +5,7 @@
 
 #include "kernels/conv3d_cuda.h"
 #include "kernels/cuda_portability.h"
+#include "kernels/limits_cuda.h"
 #include "kernels/patch_cuda.h"
 #include "kernels/statistics_cuda.h"
 
@@ -164,6 +165,11 @@ Result elapsed_ms(Event first, Event last, float* milliseconds) {
   return check(cudaEventElapsedTime(milliseconds, event_of(first), event_of(last)), "timing");
 }
 
+Result checked_measure_limits(double* gflops, double* gbytes_per_s) {
+  const Result r = measure_limits(gflops, gbytes_per_s);
+  return r == Result::ok ? r : (fail("measuring the GPU", cudaGetErrorString(cudaGetLastError())), r);
+}
+
 // ---- operations ----
 
 const char* supports(const ConvWeights& s, Precision precision) {
@@ -258,6 +264,7 @@ constexpr Api api = {
     .record = record,
     .wait = wait,
     .elapsed_ms = elapsed_ms,
+    .measure_limits = checked_measure_limits,
     .supports = supports,
     .conv3d_packed_bytes = conv3d_packed_bytes,
     .conv3d_pack = conv3d_pack,

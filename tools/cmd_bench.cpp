@@ -66,6 +66,28 @@ int64_t peak_memory_bytes() {
   return int64_t{usage.ru_maxrss} * 1024;
 }
 
+// Prints where a GPU's time goes and returns the same for the JSON file. The limit of a layer is the larger of two
+// times: its multiply-adds on CUDA cores, its features through device memory once. Tensor cores and Winograd beat the
+// first, so a share may exceed 1.
+nlohmann::json layer_table(const std::vector<LayerTime>& layers, const DeviceLimits& limits) {
+  nlohmann::json rows = nlohmann::json::array();
+  fmt::print("limits             {:.0f} GFLOP/s, {:.0f} GB/s, measured\n", limits.gflops, limits.gbytes_per_s);
+  fmt::print("{:34} {:>5} {:>10} {:>9} {:>7} {:>9}\n", "layers, outside of a graph", "count", "ms / patch", "GFLOP/s",
+             "GB/s", "of limit");
+  for (const LayerTime& l : layers) {
+    const double seconds = l.ms * 1e-3, gflops = 2e-9 * l.multiply_adds / seconds, gbytes = 1e-9 * l.bytes / seconds;
+    const double share = std::max(gflops / limits.gflops, gbytes / limits.gbytes_per_s);
+    fmt::print("{:34} {:5} {:10.3f} {:9.0f} {:7.0f} {:9.2f}\n", l.what, l.count, l.ms, gflops, gbytes, share);
+    rows.push_back({{"layer", l.what},
+                    {"count", l.count},
+                    {"ms_per_patch", l.ms},
+                    {"gflops", gflops},
+                    {"gbytes_per_s", gbytes},
+                    {"share_of_limit", share}});
+  }
+  return rows;
+}
+
 void bench(Arguments& a) {
   if (a.weights.empty() == a.model.empty())
     throw Error(Status::bad_usage, "bench takes either --weights FILE or --model NAME, such as --model b8u4");
@@ -92,9 +114,12 @@ void bench(Arguments& a) {
   const Volume volume = test_volume({patch.d - 2 * a.options.margin, patch.h - 2 * a.options.margin, stride * batch});
 
   catch_interrupts();
+  const std::optional<DeviceLimits> gpu = restorer.backend().limits();
   // Before, between and after the repeats: the machine may have been busy with something else at any one time.
-  double peak = 0;
-  const auto sample_peak = [&] { peak = std::max(peak, measure_fma_peak_gflops(restorer.backend().threads())); };
+  double peak = gpu ? gpu->gflops : 0;
+  const auto sample_peak = [&] {
+    if (!gpu) peak = std::max(peak, measure_fma_peak_gflops(restorer.backend().threads()));
+  };
   sample_peak();
   std::vector<double> ms;
   ProgressBar bar("bench", ProgressBar::style_for_stderr(false));
@@ -119,10 +144,12 @@ void bench(Arguments& a) {
   fmt::print("patch              {}x{}x{}, margin {}, batch-norm {}\n", patch.w, patch.h, patch.d, a.options.margin,
              to_string(restorer.batch_norm()));
   fmt::print("error against ref  {:.1e} of the output's rms\n", error);
-  fmt::print("ms per patch       {:.0f} (median of {}; {:.0f} to {:.0f})\n", median, ms.size(), ms.front(), ms.back());
+  fmt::print("ms per patch       {:.4g} (median of {}; {:.4g} to {:.4g})\n", median, ms.size(), ms.front(), ms.back());
   fmt::print("ms per volume      {:.0f} ({}: {} patches)\n", median * n_patches, a.shape, n_patches);
-  fmt::print("useful GFLOP/s     {:.0f} = {:.2f} x this machine's FMA peak ({:.0f})\n", gflops, gflops / peak, peak);
+  fmt::print("useful GFLOP/s     {:.0f} = {:.2f} x this {}'s FMA peak ({:.0f})\n", gflops, gflops / peak,
+             gpu ? "GPU" : "machine", peak);
   fmt::print("peak memory        {:.0f} MB\n", static_cast<double>(peak_memory_bytes()) / 1e6);
+  const nlohmann::json layers = gpu ? layer_table(restorer.backend().time_layers(5), *gpu) : nlohmann::json::array();
   if (a.json.empty()) return;
   write_json(a.json, {{"program", "srengine"},
                       {"version", SRENGINE_VERSION},
@@ -140,6 +167,8 @@ void bench(Arguments& a) {
                       {"ms_per_volume", median * n_patches},
                       {"gflops", gflops},
                       {"peak_gflops", peak},
+                      {"gpu_gbytes_per_s", gpu ? nlohmann::json(gpu->gbytes_per_s) : nlohmann::json()},
+                      {"layers", layers},
                       {"peak_memory_bytes", peak_memory_bytes()}});
 }
 

@@ -14,6 +14,7 @@ Settings from_environment() {
     if (const char* seed = std::strchr(order, ':')) s.seed = std::strtoull(seed + 1, nullptr, 10);
   }
   if (const char* threads = std::getenv("SR_EMULATION_THREADS")) s.os_threads = std::atoi(threads);
+  if (const char* memory = std::getenv("SR_EMULATION_MEMORY")) s.device_memory = std::strtoull(memory, nullptr, 10);
   if (const char* streams = std::getenv("SR_EMULATION_STREAMS")) s.deferred_streams = !std::strcmp(streams, "deferred");
   return s;
 }

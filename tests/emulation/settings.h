@@ -2,6 +2,7 @@
 // two launches. Some defaults come from the environment, so that a whole test program runs under another order:
 //
 //   SR_EMULATION_ORDER=forward|reverse|random[:SEED]   SR_EMULATION_THREADS=2   SR_EMULATION_STREAMS=deferred
+//   SR_EMULATION_MEMORY=BYTES
 #pragma once
 
 #include <cstddef>

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Registers, shared memory and spills of every kernel, as nvcc reports them, and whether each keeps to its budget.
+#
+#   bench/cuda_resources.sh [ARCHITECTURE, default 90]            lists them
+#   bench/cuda_resources.sh --check bench/cuda_resources.txt [90] fails where a kernel takes more than the file allows
+#   bench/cuda_resources.sh --update bench/cuda_resources.txt [90]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mode=list budget=
+case ${1:-} in
+  --check | --update) mode=${1#--} budget=$2; shift 2 ;;
+esac
+architecture=${1:-90}
+nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
+report=$(mktemp)
+trap 'rm -f "$report"' EXIT
+for source in kernels/*_cuda.cu; do
+  "$nvcc" -std=c++20 -O3 -arch="sm_$architecture" -I. -Xptxas -v -cubin -o /dev/null "$source" 2>&1 | c++filt
+done | awk -v OFS='\t' '
+  /Compiling entry function/ { name = $0; sub(/.*entry function ./, "", name); sub(/. for .sm_.*/, "", name)
+    sub(/^void /, "", name); gsub(/sr::cuda::|\(anonymous namespace\)::/, "", name); sub(/\(.*/, "", name) }
+  /bytes stack frame/ { spill = $5 + $9 }
+  /Used [0-9]+ registers/ { shared = 0; for (i = 1; i <= NF; i++) { if ($i == "registers,") registers = $(i - 1)
+      if ($i ~ /^smem/) shared = $(i - 2) } print name, registers, shared, spill }' | sort >"$report"
+case $mode in
+  list) { printf 'kernel\tregisters\tshared bytes\tspilled bytes\n'; cat "$report"; } | column -t -s $'\t' ;;
+  update) { echo "# kernel, registers, shared bytes, spilled bytes of sm_$architecture; bench/cuda_resources.sh --update"
+            cat "$report"; } >"$budget" ;;
+  check)
+    awk -F '\t' 'NR == FNR { if ($1 !~ /^#/) { registers[$1] = $2; shared[$1] = $3 } next }
+      !($1 in registers) { print $1 " has no budget; bench/cuda_resources.sh --update adds it"; bad = 1; next }
+      $2 > registers[$1] + 0 { print $1 " takes " $2 " registers, " registers[$1] " are allowed"; bad = 1 }
+      $3 > shared[$1] + 0 { print $1 " takes " $3 " bytes of shared memory, " shared[$1] " are allowed"; bad = 1 }
+      $4 > 0 { print $1 " spills " $4 " bytes"; bad = 1 }
+      END { exit bad }' "$budget" "$report" && echo "$(wc -l <"$report") kernels keep to their budget" ;;
+esac

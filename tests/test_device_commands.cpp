@@ -1,0 +1,125 @@
+// --device on the command line, end to end: the emulated CUDA plugin in place of the real one, and none at all.
+#include <cmath>
+#include <cstdlib>
+
+#include "tests/command_checks.h"
+
+using namespace sr;
+using namespace sr::test;
+
+namespace {
+
+const std::string weights = std::string(SR_TEST_DATA) + "/golden/network/b1u2-k12.bin";
+
+// Names the plugin for the programs that are started while it lives.
+class Plugin {
+ public:
+  explicit Plugin(const char* file) { ::setenv("SRENGINE_CUDA_PLUGIN", file, 1); }
+  ~Plugin() { ::unsetenv("SRENGINE_CUDA_PLUGIN"); }
+};
+
+void write_head(const TemporaryFolder& folder) {
+  write_scan(folder.path() / "head.nii", filled({9, 11, 13}, [](int z, int y, int x) {
+               return 100 + 30 * std::sin(0.5 * x + 0.3 * y) * std::cos(0.4 * z);
+             }));
+}
+
+Words run_on(const std::string& device, const std::string& output) {
+  return {"run", "-w", weights, "--patch", "16", "--device", device, "head.nii", "-o", output};
+}
+
+}  // namespace
+
+TEST_CASE("run --device cuda gives what the CPU gives, to rounding") {
+  const TemporaryFolder folder;
+  write_head(folder);
+  done(folder, run_on("cpu", "cpu.nii"));
+  const Plugin emulated(SR_EMULATED_PLUGIN);
+  Words words = run_on("cuda", "gpu.nii");
+  words.insert(words.end(), {"--json", "gpu.json"});
+  const Outcome o = done(folder, words);
+  CHECK(holds(o.err, "GPU 0 (emulated)"));
+  CHECK(holds(read_json(folder.path() / "gpu.json")["backend"], "GPU 0 (emulated)"));
+  const Volume cpu = read_scan(folder.path() / "cpu.nii"), gpu = read_scan(folder.path() / "gpu.nii");
+  double worst = 0;
+  for (size_t i = 0; i < cpu.data.size(); i++)
+    worst = std::max(worst, std::abs(double{cpu.data[i]} - double{gpu.data[i]}));
+  CHECK(worst < 1e-4 * 100);  // of winograd4, on values of about 100
+  CHECK(worst > 0);           // two ways to compute it
+}
+
+TEST_CASE("run on a device: auto takes it, several GPUs by number") {
+  const TemporaryFolder folder;
+  write_head(folder);
+  const Plugin emulated(SR_EMULATED_PLUGIN);
+  CHECK(holds(done(folder, run_on("auto", "a.nii")).err, "GPU 0 (emulated)"));
+  CHECK(holds(done(folder, run_on("cuda:0", "b.nii")).err, "GPU 0 (emulated)"));
+  CHECK(read_bytes(folder.path() / "a.nii") == read_bytes(folder.path() / "b.nii"));
+  refused(folder, run_on("cuda:1", "c.nii"), 6, "there is no usable GPU 1");
+}
+
+TEST_CASE("without a plugin the CPU runs, and --device cuda is an error") {
+  const TemporaryFolder folder;
+  write_head(folder);
+  const Plugin none("none");
+  CHECK(holds(done(folder, run_on("auto", "a.nii")).err, "CPU ("));
+  refused(folder, run_on("cuda", "b.nii"), 6, "no GPU can be used");
+}
+
+TEST_CASE("a plugin that is not there or not ours is said, and the CPU runs") {
+  const TemporaryFolder folder;
+  write_head(folder);
+  {
+    const Plugin missing("/no/such/plugin.so");
+    CHECK(holds(done(folder, {"backends"}).out, "/no/such/plugin.so does not exist"));
+    refused(folder, run_on("cuda", "b.nii"), 6, "/no/such/plugin.so does not exist");
+  }
+  const Plugin text(SR_TEST_DATA "/CMakeLists.txt");
+  const Outcome o = done(folder, run_on("auto", "a.nii"));
+  CHECK(holds(o.err, "no GPU: "));
+  CHECK(holds(o.err, "CPU ("));
+}
+
+TEST_CASE("too little GPU memory: the CPU takes over and says why, --device cuda is an error") {
+  const TemporaryFolder folder;
+  write_head(folder);
+  const Plugin emulated(SR_EMULATED_PLUGIN);
+  Words words = run_on("cuda", "b.nii");
+  words.insert(words.end(), {"--max-memory", "1000"});
+  refused(folder, words, 6, "--patch takes a smaller one");
+  ::setenv("SR_EMULATION_MEMORY", "100000", 1);
+  const Outcome o = done(folder, run_on("auto", "a.nii"));
+  ::unsetenv("SR_EMULATION_MEMORY");
+  CHECK(holds(o.err, "no GPU: "));
+  CHECK(holds(o.err, "CPU ("));
+}
+
+TEST_CASE("words that --device does not take are refused") {
+  const TemporaryFolder folder;
+  write_head(folder);
+  for (const char* device : {"gpu", "cuda:", "cuda:x", "cuda:0,", "cuda:0,0", "cuda:-1", "cuda:99999", ""})
+    refused(folder, run_on(device, "a.nii"), 2, "--device");
+}
+
+TEST_CASE("backends lists what there is") {
+  const TemporaryFolder folder;
+  const Plugin emulated(SR_EMULATED_PLUGIN);
+  const std::string out = done(folder, {"backends"}).out;
+  CHECK(holds(out, "cpu     "));
+  CHECK(holds(out, "cuda:0  emulated, compute capability"));
+}
+
+TEST_CASE("bench on a device prints a line for each kind of layer") {
+  const TemporaryFolder folder;
+  const Plugin emulated(SR_EMULATED_PLUGIN);
+  const Outcome o = done(folder, {"bench", "--model", "b1u2,k=4", "--patch", "12", "--device", "cuda", "--patches", "1",
+                                  "--batch", "1", "--json", "b.json"});
+  CHECK(holds(o.out, "3x3x3 8 -> 4, norm, ELU"));
+  const nlohmann::json json = read_json(folder.path() / "b.json");
+  REQUIRE(json["layers"].size() == 4);  // stem, two units, combination
+  for (const nlohmann::json& layer : json["layers"]) {
+    CHECK(layer["ms_per_patch"] > 0);
+    CHECK(layer["gflops"] > 0);
+  }
+  CHECK(json["gpu_gbytes_per_s"] > 0);
+}
