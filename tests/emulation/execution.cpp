@@ -22,7 +22,7 @@
 
 namespace sr::emulation {
 
-constinit thread_local Coordinates coordinates = {};
+constinit thread_local const Coordinates* coordinates = nullptr;
 
 namespace {
 
@@ -166,7 +166,7 @@ class BlockRunner {
 
   void barrier(CallSite site);
   unsigned barrier_count(bool predicate, CallSite site);
-  const Deposit* exchange(uint32_t mask, const Deposit& mine, Collective collective, CallSite site);
+  Exchanged exchange(uint32_t mask, const Deposit& mine, Collective collective, CallSite site);
   std::string where(CallSite site) const;
   std::string who_waits() const;
 
@@ -185,6 +185,7 @@ class BlockRunner {
   Meeting& find_meeting(Warp& warp, uint32_t mask);
 
   const Launch* launch_ = nullptr;
+  Coordinates coordinates_ = {};
   Order order_ = Order::forward;
   std::minstd_rand random_;
 
@@ -202,26 +203,28 @@ class BlockRunner {
   // Addresses for ThreadSanitizer to hang its clocks on. By parity: a fast thread's arrival at the next barrier must
   // not look like its arrival at this one.
   char barrier_clock_[2] = {};
-  char block_clock_ = 0;
+  char start_clock_ = 0, end_clock_ = 0;  // of a block
 };
 
 constinit thread_local BlockRunner* g_runner = nullptr;
 
 void BlockRunner::run(const Launch& launch, const std::vector<uint64_t>& blocks, Order order, uint64_t seed) {
   g_runner = this;
+  coordinates = &coordinates_;
   launch_ = &launch;
   order_ = order;
   random_.seed(static_cast<std::minstd_rand::result_type>(seed));
-  coordinates.block_size = launch.block;
-  coordinates.grid_size = launch.grid;
+  coordinates_.block_size = launch.block;
+  coordinates_.grid_size = launch.grid;
   for (const uint64_t b : blocks) {
-    coordinates.block = {static_cast<unsigned>(b % launch.grid.x),
-                         static_cast<unsigned>(b / launch.grid.x % launch.grid.y),
-                         static_cast<unsigned>(b / launch.grid.x / launch.grid.y)};
+    coordinates_.block = {static_cast<unsigned>(b % launch.grid.x),
+                          static_cast<unsigned>(b / launch.grid.x % launch.grid.y),
+                          static_cast<unsigned>(b / launch.grid.x / launch.grid.y)};
     run_block();
   }
   launch_ = nullptr;
   g_runner = nullptr;
+  coordinates = nullptr;
 }
 
 void BlockRunner::run_block() {
@@ -242,12 +245,12 @@ void BlockRunner::run_block() {
     for (Meeting& m : warps_[w].meetings) m.arrived = m.leaving = 0;
   }
   os_thread_.adopt_os_thread();
-  tsan_release(&block_clock_);
+  tsan_release(&start_clock_);
   running = nullptr;
   running = next_ready();
-  coordinates.thread = running->index;
+  coordinates_.thread = running->index;
   Fiber::switch_between(os_thread_, running->fiber);
-  tsan_acquire(&block_clock_);
+  tsan_acquire(&end_clock_);
   running = nullptr;
   shared.check_gaps();
 }
@@ -255,9 +258,9 @@ void BlockRunner::run_block() {
 void BlockRunner::thread_entry() {
   Fiber::arrived();
   BlockRunner& runner = *g_runner;
-  tsan_acquire(&runner.block_clock_);
+  tsan_acquire(&runner.start_clock_);
   runner.launch_->body();
-  tsan_release(&runner.block_clock_);
+  tsan_release(&runner.end_clock_);
   runner.thread_finished();
 }
 
@@ -280,14 +283,14 @@ void BlockRunner::thread_finished() {
   Thread* next = next_ready();
   if (!next) fail("deadlock: every remaining thread waits");
   running = next;
-  coordinates.thread = next->index;
+  coordinates_.thread = next->index;
   Fiber::leave_for_good(me.fiber, next->fiber);
 }
 
 void BlockRunner::switch_to(Thread& next) {
   Thread& me = *running;
   running = &next;
-  coordinates.thread = next.index;
+  coordinates_.thread = next.index;
   Fiber::switch_between(me.fiber, next.fiber);
 }
 
@@ -368,7 +371,7 @@ Meeting& BlockRunner::find_meeting(Warp& warp, uint32_t mask) {
   fail("more meetings than lanes");  // cannot happen
 }
 
-const Deposit* BlockRunner::exchange(uint32_t mask, const Deposit& mine, Collective collective, CallSite site) {
+Exchanged BlockRunner::exchange(uint32_t mask, const Deposit& mine, Collective collective, CallSite site) {
   Thread& me = *running;
   const unsigned my_lane = me.rank % kWarp;
   Warp& warp = warps_[me.rank / kWarp];
@@ -409,12 +412,12 @@ const Deposit* BlockRunner::exchange(uint32_t mask, const Deposit& mine, Collect
   }
   m.leaving &= ~(1u << my_lane);
   if (collective.orders_memory) tsan_acquire(&deposits);
-  return deposits.data();
+  return {deposits.data(), mask};
 }
 
 std::string BlockRunner::where(CallSite site) const {
   std::string text = " [kernel " + std::string(launch_->kernel_name) + " launched at " + to_text(launch_->site) +
-                     ", block " + to_text(coordinates.block);
+                     ", block " + to_text(coordinates_.block);
   if (running) text += ", thread " + to_text(running->index);
   if (site.file) text += ", " + to_text(site);
   return text + "]";
@@ -588,7 +591,7 @@ void block_barrier(CallSite site) {
 unsigned block_barrier_count(bool predicate, CallSite site) {
   return runner("__syncthreads_count", site).barrier_count(predicate, site);
 }
-const Deposit* exchange(uint32_t mask, const Deposit& mine, Collective collective, CallSite site) {
+Exchanged exchange(uint32_t mask, const Deposit& mine, Collective collective, CallSite site) {
   return runner(collective.name, site).exchange(mask, mine, collective, site);
 }
 void* shared_array(const void* key, size_t bytes, const char* name) {
