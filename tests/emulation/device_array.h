@@ -36,10 +36,10 @@ class DeviceArray {
   size_t n_;
 };
 
-// Puts the settings back when a test ends.
+// Starts from the defaults, whatever the environment says, and puts the settings back when a test ends.
 class SettingsForTest {
  public:
-  SettingsForTest() : before_(settings()) {}
+  SettingsForTest() : before_(settings()) { settings() = {}; }
   ~SettingsForTest() { settings() = before_; }
   SettingsForTest(const SettingsForTest&) = delete;
   SettingsForTest& operator=(const SettingsForTest&) = delete;
