@@ -27,9 +27,9 @@
 
 #include "tests/emulation/cuda_emulation.h"
 
-#define SR_SHARED(T, name, dims)           \
-  using name##_shared_type = T dims;       \
-  static const char name##_shared_key = 0; \
+#define SR_SHARED(T, name, dims)     \
+  using name##_shared_type = T dims; \
+  static char name##_shared_key;     \
   name##_shared_type& name = ::sr::emulation::shared_variable<name##_shared_type>(&name##_shared_key, #name)
 #define SR_DYN_SHARED(T, name) T* const name = static_cast<T*>(::sr::emulation::dynamic_shared_memory())
 #define SR_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                           \

@@ -6,10 +6,10 @@
 
 #include "tests/emulation/execution.h"
 
-#define threadIdx (static_cast<const uint3&>(::sr::emulation::coordinates.thread))
-#define blockIdx (static_cast<const uint3&>(::sr::emulation::coordinates.block))
-#define blockDim (static_cast<const dim3&>(::sr::emulation::coordinates.block_size))
-#define gridDim (static_cast<const dim3&>(::sr::emulation::coordinates.grid_size))
+#define threadIdx (static_cast<const uint3&>(::sr::emulation::coordinates->thread))
+#define blockIdx (static_cast<const uint3&>(::sr::emulation::coordinates->block))
+#define blockDim (static_cast<const dim3&>(::sr::emulation::coordinates->block_size))
+#define gridDim (static_cast<const dim3&>(::sr::emulation::coordinates->grid_size))
 constexpr int warpSize = 32;
 
 // ---- Barriers and fences ----
@@ -55,7 +55,7 @@ template <class T>
 T shuffle(unsigned mask, T value, unsigned source, MissingLane missing, const char* name, CallSite site) {
   static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= 8, "CUDA shuffles 32 and 64 bit values");
   const Deposits<T> values(mask, value, name, site);
-  if (mask >> source & 1) return values[source];
+  if (values.has(source)) return values[source];
   if (missing == MissingLane::is_an_error)
     fail(std::string(name) + " reads lane " + std::to_string(source) + ", which its mask leaves out", site);
   T nan;
@@ -103,7 +103,7 @@ inline unsigned __ballot_sync(unsigned mask, int predicate,
   const sr::emulation::Deposits<bool> votes(mask, predicate != 0, "__ballot_sync", site);
   unsigned ballot = 0;
   for (unsigned lane = 0; lane < 32; lane++)
-    if (mask >> lane & 1 && votes[lane]) ballot |= 1u << lane;
+    if (votes.has(lane) && votes[lane]) ballot |= 1u << lane;
   return ballot;
 }
 inline int __any_sync(unsigned mask, int predicate, sr::emulation::CallSite site = sr::emulation::CallSite::current()) {

@@ -22,7 +22,7 @@
 
 namespace sr::emulation {
 
-constinit thread_local Coordinates coordinates = {};
+constinit thread_local const Coordinates* coordinates = nullptr;
 
 namespace {
 
@@ -40,20 +40,23 @@ struct Thread {
   AsyncCopies copies;
 };
 
-// Lanes of one mask that meet in a collective. A fast lane may come to the next collective while slow ones still have
-// to read the deposits of this one, so there are two sets of deposits.
+// Lanes of one mask that meet in a collective.
 struct Meeting {
   uint32_t mask = 0, arrived = 0, leaving = 0;
   unsigned generation = 0;
   Collective collective = {};
   CallSite site;
-  std::array<std::array<Deposit, kWarp>, 2> deposits;
 };
 
 struct Warp {
   uint32_t exited = 0;
-  // A lane belongs to one meeting at a time, so there are never more of them than lanes.
+  // A lane belongs to one meeting at a time, so there are never more of them than lanes; mostly there is one.
   std::array<Meeting, kWarp> meetings;
+  unsigned n_meetings = 0;  // that were needed in this block
+  // What the lanes of each meeting left there. A fast lane may come to the next collective while slow ones still have
+  // to read the deposits of this one, so there are two sets. Apart from the meetings, which are searched.
+  using Deposits = std::array<Deposit, kWarp>;
+  std::array<std::array<Deposits, 2>, kWarp> deposits;
 };
 
 std::string to_text(uint3 v) {
@@ -66,6 +69,10 @@ std::string to_text(uint32_t mask) {
   char text[16];
   std::snprintf(text, sizeof text, "0x%08x", mask);
   return text;
+}
+
+bool same_text(const char* a, const char* b) {
+  return a == b || std::strcmp(a, b) == 0;
 }
 
 // The shared memory of one block: the dynamic part, then the static arrays in the order in which the kernel comes to
@@ -166,7 +173,7 @@ class BlockRunner {
 
   void barrier(CallSite site);
   unsigned barrier_count(bool predicate, CallSite site);
-  const Deposit* exchange(uint32_t mask, const Deposit& mine, Collective collective, CallSite site);
+  Exchanged exchange(uint32_t mask, const Deposit& mine, Collective collective, CallSite site);
   std::string where(CallSite site) const;
   std::string who_waits() const;
 
@@ -185,6 +192,7 @@ class BlockRunner {
   Meeting& find_meeting(Warp& warp, uint32_t mask);
 
   const Launch* launch_ = nullptr;
+  Coordinates coordinates_ = {};
   Order order_ = Order::forward;
   std::minstd_rand random_;
 
@@ -202,26 +210,28 @@ class BlockRunner {
   // Addresses for ThreadSanitizer to hang its clocks on. By parity: a fast thread's arrival at the next barrier must
   // not look like its arrival at this one.
   char barrier_clock_[2] = {};
-  char block_clock_ = 0;
+  char start_clock_ = 0, end_clock_ = 0;  // of a block
 };
 
 constinit thread_local BlockRunner* g_runner = nullptr;
 
 void BlockRunner::run(const Launch& launch, const std::vector<uint64_t>& blocks, Order order, uint64_t seed) {
   g_runner = this;
+  coordinates = &coordinates_;
   launch_ = &launch;
   order_ = order;
   random_.seed(static_cast<std::minstd_rand::result_type>(seed));
-  coordinates.block_size = launch.block;
-  coordinates.grid_size = launch.grid;
+  coordinates_.block_size = launch.block;
+  coordinates_.grid_size = launch.grid;
   for (const uint64_t b : blocks) {
-    coordinates.block = {static_cast<unsigned>(b % launch.grid.x),
-                         static_cast<unsigned>(b / launch.grid.x % launch.grid.y),
-                         static_cast<unsigned>(b / launch.grid.x / launch.grid.y)};
+    coordinates_.block = {static_cast<unsigned>(b % launch.grid.x),
+                          static_cast<unsigned>(b / launch.grid.x % launch.grid.y),
+                          static_cast<unsigned>(b / launch.grid.x / launch.grid.y)};
     run_block();
   }
   launch_ = nullptr;
   g_runner = nullptr;
+  coordinates = nullptr;
 }
 
 void BlockRunner::run_block() {
@@ -239,15 +249,15 @@ void BlockRunner::run_block() {
   }
   for (unsigned w = 0; w < (n_threads_ + kWarp - 1) / kWarp; w++) {
     warps_[w].exited = 0;
-    for (Meeting& m : warps_[w].meetings) m.arrived = m.leaving = 0;
+    warps_[w].n_meetings = 0;
   }
   os_thread_.adopt_os_thread();
-  tsan_release(&block_clock_);
+  tsan_release(&start_clock_);
   running = nullptr;
   running = next_ready();
-  coordinates.thread = running->index;
+  coordinates_.thread = running->index;
   Fiber::switch_between(os_thread_, running->fiber);
-  tsan_acquire(&block_clock_);
+  tsan_acquire(&end_clock_);
   running = nullptr;
   shared.check_gaps();
 }
@@ -255,9 +265,9 @@ void BlockRunner::run_block() {
 void BlockRunner::thread_entry() {
   Fiber::arrived();
   BlockRunner& runner = *g_runner;
-  tsan_acquire(&runner.block_clock_);
+  tsan_acquire(&runner.start_clock_);
   runner.launch_->body();
-  tsan_release(&runner.block_clock_);
+  tsan_release(&runner.end_clock_);
   runner.thread_finished();
 }
 
@@ -266,11 +276,13 @@ void BlockRunner::thread_finished() {
   if (!me.copies.pending.empty()) fail("a thread exits with cp.async copies that it never waited for");
   Warp& warp = warps_[me.rank / kWarp];
   const uint32_t my_bit = 1u << me.rank % kWarp;
-  for (const Meeting& m : warp.meetings)
+  for (unsigned i = 0; i < warp.n_meetings; i++) {
+    const Meeting& m = warp.meetings[i];
     if (m.arrived && m.mask & my_bit)
       fail("lane " + std::to_string(me.rank % kWarp) + " exits, but the mask " + to_text(m.mask) + " of " +
                m.collective.name + " names it and other lanes wait for it",
            m.site);
+  }
   warp.exited |= my_bit;
   me.state = State::done;
   n_live_--;
@@ -280,14 +292,14 @@ void BlockRunner::thread_finished() {
   Thread* next = next_ready();
   if (!next) fail("deadlock: every remaining thread waits");
   running = next;
-  coordinates.thread = next->index;
+  coordinates_.thread = next->index;
   Fiber::leave_for_good(me.fiber, next->fiber);
 }
 
 void BlockRunner::switch_to(Thread& next) {
   Thread& me = *running;
   running = &next;
-  coordinates.thread = next.index;
+  coordinates_.thread = next.index;
   Fiber::switch_between(me.fiber, next.fiber);
 }
 
@@ -306,21 +318,20 @@ void BlockRunner::let_others_run() {
   if (next != running) switch_to(*next);
 }
 
-// Forward: the next one by rank, cyclically; at the start the first. Reverse likewise.
+// Forward: the next one by rank, cyclically; at the start the first. Reverse likewise. Random: the next one after a
+// random place.
 Thread* BlockRunner::next_ready() {
   const unsigned n = n_threads_;
-  unsigned start = 0;
-  if (order_ == Order::random) {
-    start = static_cast<unsigned>(random_() % n);
-  } else if (order_ == Order::reverse) {
-    start = running ? (running->rank + n - 1) % n : n - 1;
-  } else {
-    start = running ? (running->rank + 1) % n : 0;
-  }
-  for (unsigned i = 0; i < n; i++) {
-    const unsigned candidate = order_ == Order::reverse ? start + n - i : start + i;
-    Thread& t = threads_[candidate % n];
-    if (t.state == State::ready) return &t;
+  const bool reverse = order_ == Order::reverse;
+  unsigned i = running ? running->rank : reverse ? 0 : n - 1;
+  if (order_ == Order::random) i = static_cast<unsigned>(random_() % n);
+  for (unsigned n_tried = 0; n_tried < n; n_tried++) {
+    if (reverse) {
+      i = i == 0 ? n - 1 : i - 1;
+    } else {
+      i = i == n - 1 ? 0 : i + 1;
+    }
+    if (threads_[i].state == State::ready) return &threads_[i];
   }
   return nullptr;
 }
@@ -336,7 +347,7 @@ void BlockRunner::open_barrier() {
 void BlockRunner::barrier(CallSite site) {
   if (n_at_barrier_ == 0) {
     barrier_site_ = site;
-  } else if (barrier_site_.line != site.line || std::strcmp(barrier_site_.file, site.file) != 0) {
+  } else if (barrier_site_.line != site.line || !same_text(barrier_site_.file, site.file)) {
     fail("divergent __syncthreads: other threads wait at " + to_text(barrier_site_), site);
   }
   void* clock = &barrier_clock_[barrier_generation_ % 2];
@@ -358,17 +369,22 @@ unsigned BlockRunner::barrier_count(bool predicate, CallSite site) {
 }
 
 Meeting& BlockRunner::find_meeting(Warp& warp, uint32_t mask) {
-  for (Meeting& m : warp.meetings)
-    if (m.mask == mask && (m.arrived || m.leaving)) return m;
-  for (Meeting& m : warp.meetings)
-    if (!m.arrived && !m.leaving) {
-      m.mask = mask;
-      return m;
-    }
-  fail("more meetings than lanes");  // cannot happen
+  Meeting* unused = nullptr;
+  for (unsigned i = 0; i < warp.n_meetings; i++) {
+    Meeting& m = warp.meetings[i];
+    const bool in_use = m.arrived || m.leaving;
+    if (in_use && m.mask == mask) return m;
+    if (!in_use) unused = &m;
+  }
+  if (!unused) {
+    unused = &warp.meetings[warp.n_meetings++];
+    unused->arrived = unused->leaving = 0;
+  }
+  unused->mask = mask;
+  return *unused;
 }
 
-const Deposit* BlockRunner::exchange(uint32_t mask, const Deposit& mine, Collective collective, CallSite site) {
+Exchanged BlockRunner::exchange(uint32_t mask, const Deposit& mine, Collective collective, CallSite site) {
   Thread& me = *running;
   const unsigned my_lane = me.rank % kWarp;
   Warp& warp = warps_[me.rank / kWarp];
@@ -388,11 +404,11 @@ const Deposit* BlockRunner::exchange(uint32_t mask, const Deposit& mine, Collect
   if (m.arrived == 0) {
     m.collective = collective;
     m.site = site;
-  } else if (std::strcmp(m.collective.name, collective.name) != 0) {
+  } else if (!same_text(m.collective.name, collective.name)) {
     fail(std::string("divergent warp: ") + collective.name + " meets " + m.collective.name + " of " + to_text(m.site),
          site);
   }
-  auto& deposits = m.deposits[m.generation % 2];
+  Warp::Deposits& deposits = warp.deposits[static_cast<size_t>(&m - warp.meetings.data())][m.generation % 2];
   if (collective.orders_memory) tsan_release(&deposits);
   deposits[my_lane] = mine;
   m.arrived |= 1u << my_lane;
@@ -409,12 +425,12 @@ const Deposit* BlockRunner::exchange(uint32_t mask, const Deposit& mine, Collect
   }
   m.leaving &= ~(1u << my_lane);
   if (collective.orders_memory) tsan_acquire(&deposits);
-  return deposits.data();
+  return {deposits.data(), mask};
 }
 
 std::string BlockRunner::where(CallSite site) const {
   std::string text = " [kernel " + std::string(launch_->kernel_name) + " launched at " + to_text(launch_->site) +
-                     ", block " + to_text(coordinates.block);
+                     ", block " + to_text(coordinates_.block);
   if (running) text += ", thread " + to_text(running->index);
   if (site.file) text += ", " + to_text(site);
   return text + "]";
@@ -588,7 +604,7 @@ void block_barrier(CallSite site) {
 unsigned block_barrier_count(bool predicate, CallSite site) {
   return runner("__syncthreads_count", site).barrier_count(predicate, site);
 }
-const Deposit* exchange(uint32_t mask, const Deposit& mine, Collective collective, CallSite site) {
+Exchanged exchange(uint32_t mask, const Deposit& mine, Collective collective, CallSite site) {
   return runner(collective.name, site).exchange(mask, mine, collective, site);
 }
 void* shared_array(const void* key, size_t bytes, const char* name) {

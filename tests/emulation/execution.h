@@ -25,12 +25,15 @@ struct CallSite {
   }
 };
 
-// What threadIdx and its like refer to, for the CUDA thread that runs now on this OS thread.
+// What threadIdx and its like refer to, for the CUDA thread that runs now on this OS thread. Null outside of kernels.
+//
+// A pointer, because gcc's check for null (UndefinedBehaviorSanitizer) of the address of a thread_local object is
+// wrong: it uses flags of an addition that the linker replaces by one without flags.
 struct Coordinates {
   uint3 thread, block;
   dim3 block_size, grid_size;
 };
-extern constinit thread_local Coordinates coordinates;
+extern constinit thread_local const Coordinates* coordinates;
 
 // One kernel launch with its arguments bound: body runs one CUDA thread.
 struct Launch {
@@ -75,8 +78,11 @@ struct Collective {
   const char* name;    // lanes that meet must have called the same function
   bool orders_memory;  // __syncwarp does, shuffles do not
 };
-// The deposits of all 32 lanes; valid until the calling thread waits again.
-const Deposit* exchange(uint32_t mask, const Deposit& mine, Collective collective, CallSite site);
+struct Exchanged {
+  const Deposit* lanes;  // all 32; valid until the calling thread waits again
+  uint32_t mask;         // without lanes that the block does not have
+};
+Exchanged exchange(uint32_t mask, const Deposit& mine, Collective collective, CallSite site);
 
 template <class T>
 class Deposits {
@@ -85,16 +91,17 @@ class Deposits {
     static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= Deposit::kBytes);
     Deposit deposit = {};
     std::memcpy(deposit.bytes, &mine, sizeof(T));
-    lanes_ = exchange(mask, deposit, {name, false}, site);
+    exchanged_ = exchange(mask, deposit, {name, false}, site);
   }
-  T operator[](unsigned from_lane) const {
+  bool has(unsigned lane) const { return exchanged_.mask >> lane & 1; }
+  T operator[](unsigned lane) const {
     T value;
-    std::memcpy(&value, lanes_[from_lane].bytes, sizeof(T));
+    std::memcpy(&value, exchanged_.lanes[lane].bytes, sizeof(T));
     return value;
   }
 
  private:
-  const Deposit* lanes_;
+  Exchanged exchanged_;
 };
 
 // Shared memory of the running block. Arrays are NaN (all bits set) when the block starts. Around them lies memory that

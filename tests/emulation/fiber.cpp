@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -46,6 +47,8 @@ namespace {
 constexpr size_t kStackBytes = 256 << 10;
 constexpr size_t kGuardBytes = 64 << 10;  // no access: an overflow is a fault, not another thread's variables
 
+constexpr size_t kCacheLine = 64;
+
 // Whom the fiber that runs now was switched to from.
 constinit thread_local Fiber* g_came_from = nullptr;
 
@@ -69,6 +72,8 @@ void Fiber::start_at(void (*entry)()) {
       std::abort();
     }
     stack_ = static_cast<char*>(mapping) + kGuardBytes;
+    static std::atomic<size_t> n_stacks = 0;
+    cache_offset_ = n_stacks++ % 61 * kCacheLine * 5;
     stack_bottom_ = stack_;
     stack_bytes_ = kStackBytes;
 #ifdef SR_EMULATION_TSAN
@@ -82,7 +87,7 @@ void Fiber::start_at(void (*entry)()) {
   context_.uc_link = nullptr;
   makecontext(&context_, entry, 0);
 #else
-  void** top = reinterpret_cast<void**>(stack_ + kStackBytes);
+  void** top = reinterpret_cast<void**>(stack_ + kStackBytes - cache_offset_);
   *--top = nullptr;  // where entry would return to; also leaves the stack aligned as after a call
   *--top = reinterpret_cast<void*>(entry);
   for (int i = 0; i < 6; i++) *--top = nullptr;  // the registers

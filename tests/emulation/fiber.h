@@ -42,6 +42,8 @@ class Fiber {
   void* stack_pointer_ = nullptr;
 #endif
   char* stack_ = nullptr;  // null: the OS thread's own
+  // Bytes left free at the top, different for neighbours: stacks all alike would compete for the same cache sets.
+  size_t cache_offset_ = 0;
   // The sanitizers' view of it.
   const void* stack_bottom_ = nullptr;
   size_t stack_bytes_ = 0;
