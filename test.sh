@@ -6,6 +6,11 @@ cd "$(dirname "$0")"
 preset=${1:-cpu}
 shift || true
 ./setup.sh
-cmake --preset "$preset" >/dev/null
+# The CUDA plugin as well where there is nvcc, for an old and a new architecture only: each takes a minute.
+options=()
+if [ "$preset" = cpu ] && { command -v nvcc || [ -x /usr/local/cuda/bin/nvcc ]; } >/dev/null; then
+  options=(-DSRENGINE_CUDA=ON "-DSRENGINE_CUDA_ARCHITECTURES=75-real;90-real")
+fi
+cmake --preset "$preset" "${options[@]}" >/dev/null
 cmake --build --preset "$preset"
 ctest --preset "$preset" "$@"

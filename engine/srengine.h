@@ -44,12 +44,26 @@ typedef enum {
 
 typedef enum { SRENGINE_CONV_WINOGRAD4 = 0, SRENGINE_CONV_WINOGRAD2, SRENGINE_CONV_DIRECT } srengine_conv;
 
+typedef enum {
+  SRENGINE_DEVICE_AUTO = 0, /* the first GPU, or the CPU where there is none or it does not suffice */
+  SRENGINE_DEVICE_CPU,
+  SRENGINE_DEVICE_CUDA /* a GPU, or SRENGINE_DEVICE_TROUBLE */
+} srengine_device;
+
+/* How a GPU stores and multiplies features; the CPU always computes float32. */
+typedef enum {
+  SRENGINE_PRECISION_FP32 = 0,
+  SRENGINE_PRECISION_TF32,
+  SRENGINE_PRECISION_F16,
+  SRENGINE_PRECISION_BF16
+} srengine_precision;
+
 /* After each patch; 0 goes on, anything else stops with SRENGINE_INTERRUPTED. */
 typedef int (*srengine_progress)(int done, int total, void* user);
 
 typedef struct {
   int threads;        /* 0: as many as the process may use */
-  int batch;          /* patches in flight; 0: one per group of 8 threads */
+  int batch;          /* patches in flight; 0: one per group of 8 threads, 8 on a GPU */
   int64_t max_memory; /* bytes, of patches in flight and threads' scratch; 0: nine tenths of the machine's memory */
   int patch;          /* edge in voxels, 70 */
   int margin;         /* voxels of each face of a patch that are not kept, 3 */
@@ -57,6 +71,9 @@ typedef struct {
   srengine_conv conv;
   srengine_progress progress; /* may be NULL */
   void* progress_user;
+  srengine_device device;
+  int gpu; /* with SRENGINE_DEVICE_CUDA, which: 0 */
+  srengine_precision precision;
 } srengine_options;
 
 srengine_options srengine_default_options(void);

@@ -46,6 +46,14 @@ sr::RestoreOptions restore_options(const srengine_options& o) {
                          : o.conv == SRENGINE_CONV_WINOGRAD2 ? sr::ConvAlgorithm::winograd2
                                                              : sr::ConvAlgorithm::winograd4;
   options.margin = o.margin;
+  options.backend.device = o.device == SRENGINE_DEVICE_CPU    ? sr::DeviceKind::cpu
+                           : o.device == SRENGINE_DEVICE_CUDA ? sr::DeviceKind::cuda
+                                                              : sr::DeviceKind::automatic;
+  if (o.device == SRENGINE_DEVICE_CUDA) options.backend.gpus = {o.gpu};
+  options.backend.precision = o.precision == SRENGINE_PRECISION_TF32   ? sr::cuda::Precision::tf32
+                              : o.precision == SRENGINE_PRECISION_F16  ? sr::cuda::Precision::f16
+                              : o.precision == SRENGINE_PRECISION_BF16 ? sr::cuda::Precision::bf16
+                                                                       : sr::cuda::Precision::fp32;
   switch (o.batch_norm) {
     case SRENGINE_BATCH_NORM_DEFAULT:
       break;

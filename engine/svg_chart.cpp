@@ -102,8 +102,7 @@ std::string draw_chart(const Chart& chart) {
   x.settle();
   y.settle();
 
-  std::string svg = fmt::format("<svg class=\"chart\" viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\" aria-label=\"{}\">",
-                                width, height, escape_markup(chart.title));
+  std::string svg;
   svg += text(left, 18, "start", chart.title, " class=\"title\"");
   for (const double v : x.ticks(8)) {
     svg += line(x.pixel(v), top, x.pixel(v), bottom, "grid");
@@ -123,16 +122,21 @@ std::string draw_chart(const Chart& chart) {
   for (size_t i = 0; i < chart.curves.size(); i++)
     svg += fmt::format("<path fill=\"none\" stroke=\"{}\" stroke-width=\"1.6\" d=\"{}\"/>", curve_colour(i),
                        path_of(chart.curves[i], x, y));
-  // The legend: one row, names in turn.
-  double at = left;
+  // The legend: names in turn, in as many rows as they need; the picture grows with them.
+  std::string legend;
+  double at = left, y_text = height - 10;
   for (size_t i = 0; i < chart.curves.size(); i++) {
     const std::string& name = chart.curves[i].name;
-    svg += fmt::format("<rect x=\"{:.1f}\" y=\"{:.0f}\" width=\"14\" height=\"3\" fill=\"{}\"/>", at, height - 15,
-                       curve_colour(i));
-    svg += text(at + 19, height - 10, "start", name);
-    at += 36 + 6.6 * static_cast<double>(name.size());
+    const double entry = 36 + 6.6 * static_cast<double>(name.size());
+    if (at > left && at + entry > width) at = left, y_text += 17;
+    legend += fmt::format("<rect x=\"{:.1f}\" y=\"{:.0f}\" width=\"14\" height=\"3\" fill=\"{}\"/>", at, y_text - 5,
+                          curve_colour(i));
+    legend += text(at + 19, y_text, "start", name);
+    at += entry;
   }
-  return svg + "</svg>";
+  return fmt::format("<svg class=\"chart\" viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\" aria-label=\"{}\">", width,
+                     y_text + 10, escape_markup(chart.title)) +
+         svg + legend + "</svg>";
 }
 
 }  // namespace sr

@@ -73,6 +73,10 @@ int main(int argc, char** argv) {
   srengine_close(engine);
 
   engine = NULL;
+  options.device = SRENGINE_DEVICE_CUDA;
+  options.gpu = 99;
+  check(srengine_open(argv[1], &options, &engine) == SRENGINE_DEVICE_TROUBLE && engine == NULL,
+        "a GPU that is not there is refused");
   check(srengine_open("there-is-no-such.bin", NULL, &engine) == SRENGINE_BAD_WEIGHTS && engine == NULL,
         "missing weights are refused");
   srengine_close(NULL);
