@@ -57,11 +57,56 @@ Restorer::Restorer(const Weights& weights, const RestoreOptions& options)
   backend_ = make_backend(network_, options.backend);
 }
 
-RestoreReport Restorer::restore_scan(const ScanRequest& request, const Progress& progress) {
+namespace {
+
+// A scan in work: what is read, what is written, what is reported.
+struct ScanInWork {
+  ScanReader reader;
+  Size3 grid;  // of the results
+  std::optional<ScanWriter> result, change, uncertainty;
   RestoreReport report;
-  ScanReader reader(request.input);
-  const Size3 size = reader.info().size;
-  const Size3 grid = options_.upsample ? high_grid(size, *options_.upsample) : size;
+  std::string unlike;  // how it differs from what the weights were trained on
+
+  void write(const MeanAndSd& restored, const Volume& input) {
+    timed(report.seconds.write, [&] {
+      result->write(restored.mean);
+      if (uncertainty) uncertainty->write(restored.sd);
+      if (!change) return;
+      Volume difference = restored.mean;
+      for (size_t i = 0; i < difference.data.size(); i++) difference.data[i] -= input.data[i];
+      change->write(difference);
+    });
+  }
+
+  RestoreReport finish() {
+    timed(report.seconds.write, [&] {
+      result->commit();
+      if (change) change->commit();
+      if (uncertainty) uncertainty->commit();
+    });
+    report.warnings = reader.warnings();
+    const std::vector<std::string>& of_writer = result->warnings();
+    report.warnings.insert(report.warnings.end(), of_writer.begin(), of_writer.end());
+    if (report.n_nonfinite > 0)
+      report.warnings.push_back(fmt::format("{} has {} voxels that are not finite and were taken as 0",
+                                            report.input.string(), report.n_nonfinite));
+    if (report.n_nonfinite_result > 0)
+      report.warnings.push_back(
+          fmt::format("{}: {} voxels of the result are not finite; the scan's values and the "
+                      "weights' normalization do not go together",
+                      report.input.string(), report.n_nonfinite_result));
+    if (!unlike.empty()) report.warnings.push_back(fmt::format("{}: {}", report.input.string(), unlike));
+    return std::move(report);
+  }
+};
+
+}  // namespace
+
+std::future<RestoreReport> Restorer::start_scan(const ScanRequest& request, const Progress& progress) {
+  const auto work = std::make_shared<ScanInWork>(ScanInWork{ScanReader(request.input), {}, {}, {}, {}, {}, {}});
+  RestoreReport& report = work->report;
+  const ScanInfo& info = work->reader.info();
+  const Size3 grid = work->grid = options_.upsample ? high_grid(info.size, *options_.upsample) : info.size;
   const std::string program = fmt::format("srengine {} {}", SRENGINE_VERSION, network_.model.name());
   const auto open = [&](const std::filesystem::path& path, OutputType type, const std::string& what) {
     ScanWriter::Options out;
@@ -69,77 +114,56 @@ RestoreReport Restorer::restore_scan(const ScanRequest& request, const Progress&
     out.description = program + what;
     out.grid = grid;
     if (options_.compression_level) out.compression_level = options_.compression_level;
-    return ScanWriter(path, reader, out);
+    return ScanWriter(path, work->reader, out);
   };
-  ScanWriter writer = open(request.output, options_.type, "");
-  std::optional<ScanWriter> change, uncertainty;
-  if (!request.change.empty()) change.emplace(open(request.change, OutputType::float32, " change"));
-  if (!request.uncertainty.empty()) uncertainty.emplace(open(request.uncertainty, OutputType::float32, " uncertainty"));
+  work->result.emplace(open(request.output, options_.type, ""));
+  if (!request.change.empty()) work->change.emplace(open(request.change, OutputType::float32, " change"));
+  if (!request.uncertainty.empty())
+    work->uncertainty.emplace(open(request.uncertainty, OutputType::float32, " uncertainty"));
 
-  std::string unlike;
-  const int n = static_cast<int>(reader.info().n_volumes);
-  for (int t = 0; t < n; t++) {
-    int64_t n_nonfinite = 0;
-    const Volume scan = timed(report.seconds.read, [&] { return reader.read(t, &n_nonfinite); });
-    report.n_nonfinite += n_nonfinite;
-    Volume upsampled;
-    if (options_.upsample)
-      upsampled = timed(report.seconds.upsample, [&] { return upsample(scan, grid, network_.model.input); });
-    const Volume& input = options_.upsample ? upsampled : scan;
-    std::optional<DataConsistency> consistency;
-    if (request.measured)
-      consistency.emplace(timed(report.seconds.consistency, [&] { return consistency_of(scan, *request.measured); }));
-
-    Intensity& intensity = report.intensities.emplace_back();
-    const MeanAndSd result = mean_and_sd(options_.flips, [&](int which) {
-      const Progress of_scan = [&](int done, int total) {
-        return !progress || progress((t * options_.flips + which) * total + done, n * options_.flips * total);
-      };
-      Volume restored = timed(report.seconds.restore, [&] {
-        if (which == 0) return restore(input, of_scan, &intensity);
-        return flip(restore(flip(input, which), of_scan), which);
-      });
-      if (consistency) timed(report.seconds.consistency, [&] { consistency->apply(restored); });
-      return restored;
-    });
-
-    for (const float v : result.mean.data) report.n_nonfinite_result += !std::isfinite(v);
-    if (domain_ && t == 0) unlike = outside_domain(*domain_, input, voxel_edges_mm(reader.info(), grid), request.input);
-
-    timed(report.seconds.write, [&] {
-      writer.write(result.mean);
-      if (uncertainty) uncertainty->write(result.sd);
-      if (!change) return;
-      Volume difference = result.mean;
-      for (size_t i = 0; i < difference.data.size(); i++) difference.data[i] -= input.data[i];
-      change->write(difference);
-    });
-  }
-  timed(report.seconds.write, [&] {
-    writer.commit();
-    if (change) change->commit();
-    if (uncertainty) uncertainty->commit();
-  });
-
+  const int n = static_cast<int>(info.n_volumes);
   report.input = request.input, report.output = request.output;
-  report.input_size = size, report.output_size = grid;
+  report.input_size = info.size, report.output_size = grid;
   report.n_volumes = n;
   report.n_patches = make_patch_grid(grid, options_.backend.patch, options_.margin).count();
   report.batch_norm = batch_norm_;
   if (request.measured) report.consistency_weight = request.measured->weight;
-  report.warnings = reader.warnings();
-  const std::vector<std::string>& of_writer = writer.warnings();
-  report.warnings.insert(report.warnings.end(), of_writer.begin(), of_writer.end());
-  if (report.n_nonfinite > 0)
-    report.warnings.push_back(fmt::format("{} has {} voxels that are not finite and were taken as 0",
-                                          request.input.string(), report.n_nonfinite));
-  if (report.n_nonfinite_result > 0)
-    report.warnings.push_back(
-        fmt::format("{}: {} voxels of the result are not finite; the scan's values and the "
-                    "weights' normalization do not go together",
-                    request.input.string(), report.n_nonfinite_result));
-  if (!unlike.empty()) report.warnings.push_back(fmt::format("{}: {}", request.input.string(), unlike));
-  return report;
+
+  for (int t = 0; t < n; t++) {
+    int64_t n_nonfinite = 0;
+    Volume input = timed(report.seconds.read, [&] { return work->reader.read(t, &n_nonfinite); });
+    report.n_nonfinite += n_nonfinite;
+    std::optional<DataConsistency> consistency;
+    if (request.measured)
+      consistency.emplace(timed(report.seconds.consistency, [&] { return consistency_of(input, *request.measured); }));
+    if (options_.upsample)
+      input = timed(report.seconds.upsample, [&] { return upsample(input, grid, network_.model.input); });
+
+    Intensity& intensity = report.intensities.emplace_back();
+    MeanAndSd restored = mean_and_sd(options_.flips, [&](int which) {
+      const Progress of_scan = [&](int done, int total) {
+        return !progress || progress((t * options_.flips + which) * total + done, n * options_.flips * total);
+      };
+      Volume once = timed(report.seconds.restore, [&] {
+        if (which == 0) return restore(input, of_scan, &intensity);
+        return flip(restore(flip(input, which), of_scan), which);
+      });
+      if (consistency) timed(report.seconds.consistency, [&] { consistency->apply(once); });
+      return once;
+    });
+
+    for (const float v : restored.mean.data) report.n_nonfinite_result += !std::isfinite(v);
+    if (domain_ && t == 0) work->unlike = outside_domain(*domain_, input, voxel_edges_mm(info, grid), request.input);
+    if (t < n - 1) {
+      work->write(restored, input);
+      continue;
+    }
+    return std::async(std::launch::async, [work, restored = std::move(restored), input = std::move(input)] {
+      work->write(restored, input);
+      return work->finish();
+    });
+  }
+  return std::async(std::launch::deferred, [work] { return work->finish(); });  // of a scan without volumes
 }
 
 DataConsistency Restorer::consistency_of(const Volume& scan, const Measured& measured) const {

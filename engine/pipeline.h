@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -69,7 +70,13 @@ class Restorer {
   Restorer(const Weights& weights, const RestoreOptions& options);
 
   // Reads, restores and writes a scan, volume by volume. Each file appears whole or not at all.
-  RestoreReport restore_scan(const ScanRequest& request, const Progress& progress);
+  RestoreReport restore_scan(const ScanRequest& request, const Progress& progress) {
+    return start_scan(request, progress).get();
+  }
+
+  // The same, but returns when the last volume is restored: it is written on a thread of its own, so that the next scan
+  // may start meanwhile. What goes wrong while writing is thrown by get(); a future that is dropped waits.
+  std::future<RestoreReport> start_scan(const ScanRequest& request, const Progress& progress);
 
   // One volume on the output grid, the network alone: once, without flips. `intensity`, where given, receives what was
   // measured.

@@ -3,7 +3,10 @@
 #include <omp.h>
 
 #include <filesystem>
+#include <functional>
+#include <future>
 #include <map>
+#include <utility>
 
 #include "engine/pipeline.h"
 #include "kernels/cpu_target.h"
@@ -140,17 +143,22 @@ struct Failure {
   std::string sentence;
 };
 
-// Restores a scan, prints what was written, returns its part of the report.
-nlohmann::json restore_one(const Arguments& a, Restorer& restorer, ScanRequest& request) {
+// Restores a scan; it is still being written when this returns.
+std::future<RestoreReport> restore_one(const Arguments& a, Restorer& restorer, ScanRequest& request) {
   request.measured = measured_of(a, request.input);
   const ScanReader readable(request.input);  // or else no folder is made
   for (const fs::path& asked : {a.output, a.change, a.uncertainty})
     if (is_folder(asked, a.scans.size())) make_folder(asked);
   ProgressBar bar(request.input.filename().string(), ProgressBar::style_for_stderr(a.quiet));
-  const RestoreReport done = restorer.restore_scan(request, [&](int n, int total) {
+  return restorer.start_scan(request, [&](int n, int total) {
     bar.update(n, total);
     return !interrupted();
   });
+}
+
+// Waits for a scan to be written, prints what was, returns its part of the report.
+nlohmann::json finish_one(const ScanRequest& request, std::future<RestoreReport>& written) {
+  const RestoreReport done = written.get();
   for (const std::string& warning : done.warnings) note(fmt::format("srengine: warning: {}", warning));
   for (const fs::path& result : {request.output, request.change, request.uncertainty})
     if (!result.empty()) fmt::print("{}\n", result.string());
@@ -194,26 +202,50 @@ void run(Arguments& a) {
   nlohmann::json report = run_report(a.weights, weights, a.options, restorer);
   report["scans"] = nlohmann::json::array();
   std::vector<Failure> failures;
+  std::function<void()> finish;  // of the scan that is being written: reports keep the order of the scans
   const auto failed = [&](const ScanRequest& r, Status status, const std::string& sentence) {
+    finish();
     failures.push_back({r.input, status, sentence});
     report["scans"].push_back({{"input", r.input.string()}, {"error", sentence}});
     if (requests.size() > 1) note(fmt::format("srengine: {}", sentence));
   };
-  for (ScanRequest& request : requests) {
+  // What goes wrong with one scan does not stop the others. Returns whether it was done.
+  const auto attempt = [&](const ScanRequest& request, const auto& work) {
     try {
-      report["scans"].push_back(restore_one(a, restorer, request));
+      work();
+      return true;
     } catch (const Error& e) {
-      if (e.status == Status::interrupted) {
-        if (sidecar) sidecar->write(report);  // of the scans that are done
-        throw;
-      }
+      if (e.status == Status::interrupted) throw;
       failed(request, e.status, e.what());
     } catch (const std::bad_alloc&) {
       failed(request, Status::device_trouble, fmt::format("{}: the memory is exhausted", request.input.string()));
     } catch (const std::exception& e) {
       failed(request, Status::bad_input, fmt::format("{}: {}", request.input.string(), e.what()));
     }
+    return false;
+  };
+  // While a scan is written, the next one is read and restored.
+  const ScanRequest* being_written = nullptr;
+  std::future<RestoreReport> written;
+  finish = [&] {
+    if (!being_written) return;
+    const ScanRequest& request = *std::exchange(being_written, nullptr);
+    attempt(request, [&] { report["scans"].push_back(finish_one(request, written)); });
+  };
+  for (ScanRequest& request : requests) {
+    std::future<RestoreReport> next;
+    bool restored = false;
+    try {
+      restored = attempt(request, [&] { next = restore_one(a, restorer, request); });
+    } catch (const Error&) {  // interrupted
+      finish();
+      if (sidecar) sidecar->write(report);  // of the scans that are done
+      throw;
+    }
+    finish();
+    if (restored) being_written = &request, written = std::move(next);
   }
+  finish();
   if (failures.empty()) {
     if (sidecar) sidecar->write(report);
     return;
