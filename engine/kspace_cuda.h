@@ -10,8 +10,8 @@ namespace sr {
 // device is not used at all.
 //
 // Device memory: where k is cut and other axes too, 2 / (f_i f_j) volumes and the result; where k alone is cut, the
-// volume and the result; else neither. On top about 30 bytes for each of slab_samples (2^22 of them: 130 MB; or of one
-// slice or line, if that is more) and what cuFFT asks for to transform a slab. All of it is free again at the end.
+// volume and the result; else neither. On top at most 32 bytes for each of slab_samples (2^22 of them: 130 MB; or of
+// one slice or line, if that is more) and what cuFFT asks for to transform a slab. All of it is free again at the end.
 //
 // Throws Error{bad_usage} for factors as low_grid does, Error{device_trouble} where cuFFT is missing, the volume does
 // not fit into the device's memory, or the device fails.
