@@ -8,21 +8,6 @@
 #include "engine/host_backend.h"
 
 namespace sr {
-namespace {
-
-std::vector<int> gpus_to_use(const BackendOptions& options) {
-  std::string why_not;
-  const std::vector<CudaDevice> there = cuda_devices(&why_not);
-  if (there.empty()) throw Error(Status::device_trouble, why_not);
-  if (options.gpus.empty()) return {there.front().index};
-  for (const int asked : options.gpus)
-    if (std::none_of(there.begin(), there.end(), [&](const CudaDevice& d) { return d.index == asked; }))
-      throw Error(Status::device_trouble,
-                  fmt::format("there is no usable GPU {}; `srengine backends` lists them", asked));
-  return options.gpus;
-}
-
-}  // namespace
 
 std::unique_ptr<Backend> make_backend(const Mdcsrn& network, const BackendOptions& options) {
   if (options.kind == BackendKind::ref || options.device == DeviceKind::cpu) return make_host_backend(network, options);
@@ -30,7 +15,7 @@ std::unique_ptr<Backend> make_backend(const Mdcsrn& network, const BackendOption
   if (options.device == DeviceKind::automatic && !cuda_plugin_is_installed())
     return make_host_backend(network, options);
   try {
-    const std::vector<int> gpus = gpus_to_use(options);
+    const std::vector<int> gpus = usable_gpus(options.gpus);
     return make_cuda_backend(*cuda_plugin(nullptr), network, options, gpus);
   } catch (const Error& e) {
     if (options.device == DeviceKind::cuda)

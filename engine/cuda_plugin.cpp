@@ -3,9 +3,12 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <mutex>
+
+#include "engine/status.h"
 
 namespace sr {
 namespace {
@@ -111,6 +114,18 @@ std::vector<CudaDevice> cuda_devices(std::string* why_not) {
   }
   if (devices.empty() && why_not) *why_not = reason;
   return devices;
+}
+
+std::vector<int> usable_gpus(const std::vector<int>& asked) {
+  std::string why_not;
+  const std::vector<CudaDevice> there = cuda_devices(&why_not);
+  if (there.empty()) throw Error(Status::device_trouble, why_not);
+  if (asked.empty()) return {there.front().index};
+  for (const int gpu : asked)
+    if (std::none_of(there.begin(), there.end(), [&](const CudaDevice& d) { return d.index == gpu; }))
+      throw Error(Status::device_trouble,
+                  fmt::format("there is no usable GPU {}; `srengine backends` lists them", gpu));
+  return asked;
 }
 
 }  // namespace sr

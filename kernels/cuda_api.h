@@ -12,7 +12,7 @@
 
 namespace sr::cuda {
 
-inline constexpr int api_version = 1;
+inline constexpr int api_version = 2;
 
 enum class Result : int { ok, out_of_memory, failed };
 
@@ -83,9 +83,33 @@ struct PatchTransfer {
   int margin;  // of merge
 };
 
+struct alignas(8) Complex {
+  float re, im;
+};
+
+// Lines of samples that lie by themselves, between an array and its spectra: rows [count][length], or columns
+// [length][count]. Device memory. Example: {data, 320, 2560, columns}.
+enum class LineOrder : int { rows, columns };
+struct LineBlock {
+  Complex* data;
+  int length, count;
+  LineOrder order;
+};
+
+// Lines along one axis of a dense array [outer][n][inner], from line `first` on; line l holds the samples
+// ((l / inner) n + s) inner + l % inner. inner of a volume [d][h][w] is 1 along w, w along h, h w along d. Device
+// memory; real or complex, the other one is null.
+struct AxisLines {
+  float* real;
+  Complex* complex;
+  int64_t inner;
+  int64_t first;
+};
+
 using Stream = void*;
 using Graph = void*;
 using Event = void*;
+using Fft = void*;
 
 struct Api {
   int version;
@@ -140,6 +164,19 @@ struct Api {
   Result (*gather_patches)(const PatchTransfer& transfer, Stream stream);
   Result (*merge_patches)(const PatchTransfer& transfer, Stream stream);
   Result (*add_images)(const float* x, float* y, int64_t n, Stream stream);  // y += x
+
+  // Discrete Fourier transforms, by cuFFT, which is looked for when fft_missing is first called. It gives null, or why
+  // there are none; only after null may the others be called. A plan is for blocks of one length, count and order, on
+  // the device in use; run_fft transforms such a block in place, unscaled, with n_work_bytes of device memory that is
+  // free for other uses once the work on the stream is done.
+  const char* (*fft_missing)();
+  Result (*plan_fft)(int length, int count, LineOrder order, Fft* plan, int64_t* n_work_bytes);
+  Result (*run_fft)(Fft plan, Complex* block, bool inverse, void* work, Stream stream);
+  void (*destroy_fft)(Fft plan);
+  // kernels/kspace_cuda.h. `to` and `kept` say how long the lines are.
+  Result (*gather_lines)(const AxisLines& from, const LineBlock& to, Stream stream);
+  Result (*crop_lines)(const LineBlock& spectra, const LineBlock& kept, Stream stream);
+  Result (*scatter_lines)(const LineBlock& from, const AxisLines& to, Stream stream);
 };
 
 }  // namespace sr::cuda

@@ -10,7 +10,7 @@
 #include "engine/resample.h"
 #include "engine/status.h"
 #include "tests/catch.h"
-#include "tests/npy.h"
+#include "tests/kspace_golden.h"
 #include "tests/volume_check.h"
 
 using namespace sr;
@@ -20,18 +20,6 @@ namespace {
 // Volumes and golden values are float32: each rounds by 6e-8 of the largest voxel, and interpolation in float32 by
 // as much again per axis. Transforms are in double and add nothing.
 constexpr double rounding = 5e-7;
-
-struct Case {
-  const char* name;
-  Factors factors;
-};
-const Case cases[] = {{"even", {2, 2, 1}},      {"prime", {2, 2, 1}},      {"fractions", {1.5, 1, 2.5}},
-                      {"one_slice", {2, 2, 1}}, {"depth_only", {1, 1, 2}}, {"all_axes", {1.25, 7, 3}},
-                      {"nothing", {1, 1, 1}}};
-
-Volume golden(const std::string& name) {
-  return test::read_npy(SR_TEST_DATA "/golden/kspace/" + name + ".npy").as_volume();
-}
 
 Volume pattern(Size3 size) {  // asymmetric, of both signs
   Volume volume(size);
@@ -74,16 +62,16 @@ TEST_CASE("the DFT of any length is the sum that defines it") {
 }
 
 TEST_CASE("degradation and interpolation equal the float64 reference") {
-  const Case c = GENERATE(from_range(std::begin(cases), std::end(cases)));
+  const test::KspaceCase c = GENERATE(from_range(std::begin(test::kspace_cases), std::end(test::kspace_cases)));
   CAPTURE(c.name);
   const std::string name = c.name;
-  const Volume image = golden(name + "_image");
+  const Volume image = test::kspace_golden(name + "_image");
   const Volume low = truncate_kspace(image, c.factors);
-  test::check_close(low, golden(name + "_low"), rounding);
-  test::check_close(upsample(low, image.size, Interpolation::linear), golden(name + "_linear"), rounding);
-  test::check_close(zero_fill(low, image.size), golden(name + "_sinc"), rounding);
-  test::check_close(degrade(image, c.factors, Interpolation::linear), golden(name + "_linear"), rounding);
-  test::check_close(degrade(image, c.factors, Interpolation::sinc), golden(name + "_sinc"), rounding);
+  test::check_close(low, test::kspace_golden(name + "_low"), rounding);
+  test::check_close(upsample(low, image.size, Interpolation::linear), test::kspace_golden(name + "_linear"), rounding);
+  test::check_close(zero_fill(low, image.size), test::kspace_golden(name + "_sinc"), rounding);
+  test::check_close(degrade(image, c.factors, Interpolation::linear), test::kspace_golden(name + "_linear"), rounding);
+  test::check_close(degrade(image, c.factors, Interpolation::sinc), test::kspace_golden(name + "_sinc"), rounding);
 }
 
 TEST_CASE("sample n of the low grid lies at n N / M of the high one") {

@@ -2,12 +2,17 @@
 #include <fmt/core.h>
 
 #include <cmath>
+#include <optional>
 
+#include "engine/cuda_plugin.h"
+#include "engine/kspace_cuda.h"
 #include "engine/noise.h"
 #include "engine/resample.h"
 #include "tools/commands.h"
 #include "tools/degrade_sidecar.h"
+#include "tools/device_option.h"
 #include "tools/parse.h"
+#include "tools/progress.h"
 #include "tools/scan_transform.h"
 
 namespace sr {
@@ -16,13 +21,53 @@ namespace {
 struct Arguments {
   std::filesystem::path scan, output;
   std::string factors = "2x2x1";
+  DeviceArguments device;
   Degradation degradation;
+};
+
+// Cuts k-space on the GPU where one is wanted and there, else on the CPU.
+class Truncation {
+ public:
+  explicit Truncation(const DeviceArguments& arguments) {
+    BackendOptions wanted;
+    apply(arguments, wanted);
+    if (wanted.gpus.size() > 1)
+      throw Error(Status::bad_usage, fmt::format("--device {}: degrade works on one GPU", arguments.device));
+    asked_for_ = wanted.device == DeviceKind::cuda;
+    if (wanted.device == DeviceKind::cpu) return;
+    try {
+      gpu_ = usable_gpus(wanted.gpus).front();
+    } catch (const Error& e) {
+      if (asked_for_) refuse(e);  // else most machines have none, and there is nothing to say
+    }
+  }
+
+  Volume operator()(const Volume& high, const Factors& factors) {
+    if (gpu_) try {
+        return truncate_kspace_cuda(*cuda_plugin(nullptr), *gpu_, high, factors);
+      } catch (const Error& e) {
+        if (e.status != Status::device_trouble) throw;
+        if (asked_for_) refuse(e);
+        note(fmt::format("srengine: warning: the GPU cannot be used: {}; the CPU takes over", e.what()));
+        gpu_.reset();  // for the other volumes of the scan as well
+      }
+    return truncate_kspace(high, factors);
+  }
+
+ private:
+  [[noreturn]] static void refuse(const Error& e) {
+    throw Error(e.status, fmt::format("no GPU can be used: {}; --device cpu does without", e.what()));
+  }
+
+  bool asked_for_ = false;
+  std::optional<int> gpu_;
 };
 
 void run(Arguments& a) {
   Degradation& d = a.degradation;
   d.factors = parse_factors(a.factors);
   if (std::isnan(d.noise)) throw Error(Status::bad_usage, "--noise nan: a standard deviation is a number of 0 or more");
+  Truncation truncate(a.device);
   ScanReader reader(a.scan);
   ScanWriter::Options options;
   options.description = fmt::format("srengine {} degrade {}", SRENGINE_VERSION, a.factors);
@@ -31,7 +76,7 @@ void run(Arguments& a) {
   DegradationFile sidecar(a.output, a.scan);
   uint64_t seed = d.seed;  // each volume of a 4D scan gets noise of its own
   transform_scan(reader, a.output, options, [&](const Volume& high) {
-    Volume image = truncate_kspace(high, d.factors);
+    Volume image = truncate(high, d.factors);
     if (d.noise > 0) add_rician_noise(image, d.noise, seed++);
     return d.grid == Grid::native ? image : upsample(image, high.size, d.way_back);
   });
@@ -60,6 +105,10 @@ void add_degrade(CLI::App& app) {
                 "standard deviation of Rician noise in the low-resolution image, in the scan's units (default: none)")
       ->check(CLI::Range(0.0, 1e9));
   c->add_option("--seed", a->degradation.seed, "of the noise; the same seed gives the same noise");
+  add_device_option(
+      c, a->device.device,
+      "where k-space is cut: auto: the first GPU, or the CPU where there is none; cpu; cuda, cuda:1: this "
+      "GPU or an error");
   c->callback([a] { run(*a); });
 }
 

@@ -17,12 +17,15 @@ namespace {
 
 }  // namespace
 
+void add_device_option(CLI::App* command, std::string& device, const char* help) {
+  command->add_option("--device", device, help)->capture_default_str();
+}
+
 void add_device_options(CLI::App* command, DeviceArguments& a) {
-  command
-      ->add_option("--device", a.device,
-                   "auto: the first GPU, or the CPU where there is none; cpu; cuda, cuda:1, cuda:0,1: these GPUs or an "
-                   "error")
-      ->capture_default_str();
+  add_device_option(
+      command, a.device,
+      "auto: the first GPU, or the CPU where there is none; cpu; cuda, cuda:1, cuda:0,1: these GPUs or an "
+      "error");
   add_choice<cuda::Precision>(command, "--precision", a.precision,
                               {{"fp32", cuda::Precision::fp32},
                                {"tf32", cuda::Precision::tf32},

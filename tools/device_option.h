@@ -1,4 +1,4 @@
-// --device and --precision, as run and bench take them.
+// --device and --precision, as run and bench take them; degrade takes --device alone.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -13,6 +13,7 @@ struct DeviceArguments {
   cuda::Precision precision = cuda::Precision::fp32;
 };
 
+void add_device_option(CLI::App* command, std::string& device, const char* help);
 void add_device_options(CLI::App* command, DeviceArguments& a);
 
 // "auto", "cpu", "cuda", "cuda:1" or "cuda:0,1" into the options. Throws Error{bad_usage}.

@@ -141,6 +141,12 @@ size_t device_bytes_allocated() {
   return allocations().device_bytes();
 }
 
+bool is_device_memory(const void* p, size_t bytes) {
+  const std::lock_guard lock(runtime_mutex());
+  const Allocations::Range range = allocations().look_up(p, bytes);
+  return range.where == Where::device && range.inside;
+}
+
 }  // namespace sr::emulation
 
 using namespace sr::emulation;

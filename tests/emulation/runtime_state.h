@@ -30,4 +30,7 @@ cudaError_t check_not_capturing();
 
 bool is_capturing(cudaStream_t stream);
 
+// Whether these bytes lie in one allocation of cudaMalloc.
+bool is_device_memory(const void* p, size_t bytes);
+
 }  // namespace sr::emulation

@@ -2,7 +2,7 @@
 // two launches. Some defaults come from the environment, so that a whole test program runs under another order:
 //
 //   SR_EMULATION_ORDER=forward|reverse|random[:SEED]   SR_EMULATION_THREADS=2   SR_EMULATION_STREAMS=deferred
-//   SR_EMULATION_MEMORY=BYTES
+//   SR_EMULATION_DEVICES=2   SR_EMULATION_MEMORY=BYTES   SR_EMULATION_CUFFT=missing
 #pragma once
 
 #include <cstddef>
@@ -25,11 +25,15 @@ struct Settings {
   int major = 9, minor = 0;  // compute capability: what the tensor-core instructions and shared memory limits go by
   int multiprocessors = 132;
   size_t device_memory = size_t{4} << 30;  // cudaMalloc fails beyond it
+  bool cufft = true;                       // false: as where the library is not installed
 };
 
 Settings& settings();
 
 // Bytes of device memory that are allocated now: 0 when nothing leaks.
 size_t device_bytes_allocated();
+
+// cuFFT plans that exist now.
+size_t cufft_plans();
 
 }  // namespace sr::emulation
