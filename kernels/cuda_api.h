@@ -121,7 +121,8 @@ struct Api {
   Result (*wait)(Stream stream, Event event);                          // what follows on the stream comes after
   Result (*elapsed_ms)(Event first, Event last, float* milliseconds);  // both have passed
 
-  // Operations. supports: null, or why the convolution is not offered ("growth rate 10 is no multiple of 4").
+  // Operations. supports: null, or why the convolution is not offered on the device in use ("its channel counts are no
+  // multiples of 4", "bf16 needs compute capability 8.0 or newer").
   const char* (*supports)(const ConvWeights& shape, Precision precision);
   int64_t (*conv3d_packed_bytes)(const ConvWeights& shape, Precision precision);
   void (*conv3d_pack)(const ConvWeights& conv, Precision precision, void* host_packed);
