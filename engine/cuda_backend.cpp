@@ -339,11 +339,14 @@ class CudaBackend : public Backend {
  public:
   CudaBackend(const Api& api, const Mdcsrn& network, const BackendOptions& options, const std::vector<int>& devices)
       : api_(api), network_(network), precision_(options.precision), plan_(network, dense_layout(options.patch)) {
-    for (const ConvLayer* conv : network.convs())
-      if (const char* why = api.supports(conv->view(), precision_))
-        throw Error(Status::device_trouble,
-                    fmt::format("the GPU has no kernel for a layer of {} ({} to {} channels, {}x{}x{}): {}",
-                                network.model.name(), conv->ci, conv->co, conv->size, conv->size, conv->size, why));
+    for (const int device : devices) {
+      require(api, api.use_device(device));  // supports() goes by the device in use
+      for (const ConvLayer* conv : network.convs())
+        if (const char* why = api.supports(conv->view(), precision_))
+          throw Error(Status::device_trouble,
+                      fmt::format("GPU {} has no kernel for a layer of {} ({} to {} channels, {}x{}x{}): {}", device,
+                                  network.model.name(), conv->ci, conv->co, conv->size, conv->size, conv->size, why));
+    }
     for (const int device : devices) lanes_.push_back(make_lane(device, options));
   }
 

@@ -22,4 +22,16 @@ int conv1x1x1_parts(const ConvWeights& shape, Size3 patch);
 void conv1x1x1_pack(const ConvWeights& conv, float* packed);  // ci co floats
 void conv1x1x1_forward(const Conv3dForward& conv, Stream stream);
 
+// 3x3x3 on tensor cores: f16, bf16 or tf32, ci and co multiples of 4.
+int conv3x3x3_tensor_parts(Size3 patch);
+int64_t conv3x3x3_tensor_packed_bytes(const ConvWeights& shape, Precision precision);
+void conv3x3x3_tensor_pack(const ConvWeights& conv, Precision precision, void* packed);
+void conv3x3x3_tensor_forward(const Conv3dForward& conv, Stream stream);
+
+// 1x1x1 on tensor cores: f16, bf16 or tf32, ci and co multiples of 4.
+int conv1x1x1_tensor_parts(const ConvWeights& shape, Precision precision, Size3 patch);
+int64_t conv1x1x1_tensor_packed_bytes(const ConvWeights& shape, Precision precision);
+void conv1x1x1_tensor_pack(const ConvWeights& conv, Precision precision, void* packed);
+void conv1x1x1_tensor_forward(const Conv3dForward& conv, Stream stream);
+
 }  // namespace sr::cuda

@@ -148,7 +148,8 @@ struct Api {
   // What the device in use can do at most (kernels/limits_cuda.h).
   Result (*measure_limits)(double* gflops, double* gbytes_per_s);
 
-  // Operations. supports: null, or why the convolution is not offered ("growth rate 10 is no multiple of 4").
+  // Operations. supports: null, or why the convolution is not offered on the device in use ("its channel counts are no
+  // multiples of 4", "bf16 needs compute capability 8.0 or newer").
   const char* (*supports)(const ConvWeights& shape, Precision precision);
   int64_t (*conv3d_packed_bytes)(const ConvWeights& shape, Precision precision);
   void (*conv3d_pack)(const ConvWeights& conv, Precision precision, void* host_packed);

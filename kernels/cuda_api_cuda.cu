@@ -175,45 +175,98 @@ Result checked_measure_limits(double* gflops, double* gbytes_per_s) {
 
 // ---- operations ----
 
+// A layer's kernel. The first layer and those of one output have nothing for tensor cores to do, whatever is stored.
+enum class Kernel { stem, direct, pointwise, tensor, pointwise_tensor };
+
+Kernel kernel_of(const ConvWeights& s, Precision precision) {
+  if (s.ci == 1) return Kernel::stem;
+  const bool tensor = precision != Precision::fp32 && s.co > 1;
+  if (s.size == 3) return tensor ? Kernel::tensor : Kernel::direct;
+  return tensor ? Kernel::pointwise_tensor : Kernel::pointwise;
+}
+
 const char* supports(const ConvWeights& s, Precision precision) {
-  if (precision != Precision::fp32) return "only fp32 is offered by this build";
   if (s.size != 1 && s.size != 3) return "a convolution is neither 3x3x3 nor 1x1x1";
   if (s.ci != 1 && s.ci % 4 != 0) return "its channel counts are no multiples of 4";
   if (s.co != 1 && s.co % 4 != 0) return "its channel counts are no multiples of 4";
   if (s.ci == 1 && (s.size != 3 || s.co == 1)) return "a layer with one channel in is not 3x3x3 to several channels";
+  if (precision == Precision::fp32) return nullptr;
+
+  int device = 0, major = 0, minor = 0;
+  if (cudaGetDevice(&device) != cudaSuccess ||
+      cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) != cudaSuccess ||
+      cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) != cudaSuccess) {
+    cudaGetLastError();  // or the next call would report it again
+    return "there is no GPU to ask for its tensor cores";
+  }
+  const int capability = 10 * major + minor;
+  if (precision == Precision::f16 && capability < 75) return "f16 needs compute capability 7.5, a GPU of 2018 or newer";
+  if (precision == Precision::bf16 && capability < 80)
+    return "bf16 needs compute capability 8.0 or newer; f16 takes 7.5";
+  if (precision == Precision::tf32 && capability < 80)
+    return "tf32 needs compute capability 8.0 or newer; f16 takes 7.5";
   return nullptr;
 }
 
-bool is_stem(const ConvWeights& s) {
-  return s.ci == 1;
+int64_t conv3d_packed_bytes(const ConvWeights& s, Precision precision) {
+  switch (kernel_of(s, precision)) {
+    case Kernel::tensor:
+      return conv3x3x3_tensor_packed_bytes(s, precision);
+    case Kernel::pointwise_tensor:
+      return conv1x1x1_tensor_packed_bytes(s, precision);
+    default:
+      return int64_t{s.size} * s.size * s.size * s.ci * s.co * int64_t{sizeof(float)};
+  }
 }
 
-int64_t conv3d_packed_bytes(const ConvWeights& s, Precision) {
-  return int64_t{s.size} * s.size * s.size * s.ci * s.co * int64_t{sizeof(float)};
+void conv3d_pack(const ConvWeights& conv, Precision precision, void* packed) {
+  switch (kernel_of(conv, precision)) {
+    case Kernel::stem:
+      return conv3x3x3_stem_pack(conv, static_cast<float*>(packed));
+    case Kernel::direct:
+      return conv3x3x3_direct_pack(conv, static_cast<float*>(packed));
+    case Kernel::pointwise:
+      return conv1x1x1_pack(conv, static_cast<float*>(packed));
+    case Kernel::tensor:
+      return conv3x3x3_tensor_pack(conv, precision, packed);
+    case Kernel::pointwise_tensor:
+      return conv1x1x1_tensor_pack(conv, precision, packed);
+  }
 }
 
-void conv3d_pack(const ConvWeights& conv, Precision, void* packed) {
-  float* p = static_cast<float*>(packed);
-  if (is_stem(conv))
-    conv3x3x3_stem_pack(conv, p);
-  else if (conv.size == 3)
-    conv3x3x3_direct_pack(conv, p);
-  else
-    conv1x1x1_pack(conv, p);
-}
-
-int conv3d_parts(const ConvWeights& s, Precision, Size3 patch) {
-  if (is_stem(s)) return conv3x3x3_stem_parts(patch);
-  return s.size == 3 ? conv3x3x3_direct_parts(patch) : conv1x1x1_parts(s, patch);
+int conv3d_parts(const ConvWeights& s, Precision precision, Size3 patch) {
+  switch (kernel_of(s, precision)) {
+    case Kernel::stem:
+      return conv3x3x3_stem_parts(patch);
+    case Kernel::direct:
+      return conv3x3x3_direct_parts(patch);
+    case Kernel::pointwise:
+      return conv1x1x1_parts(s, patch);
+    case Kernel::tensor:
+      return conv3x3x3_tensor_parts(patch);
+    default:
+      return conv1x1x1_tensor_parts(s, precision, patch);
+  }
 }
 
 Result conv3d_forward(const Conv3dForward& conv, Stream stream) {
-  if (is_stem(conv.shape))
-    conv3x3x3_stem_forward(conv, stream);
-  else if (conv.shape.size == 3)
-    conv3x3x3_direct_forward(conv, stream);
-  else
-    conv1x1x1_forward(conv, stream);
+  switch (kernel_of(conv.shape, conv.precision)) {
+    case Kernel::stem:
+      conv3x3x3_stem_forward(conv, stream);
+      break;
+    case Kernel::direct:
+      conv3x3x3_direct_forward(conv, stream);
+      break;
+    case Kernel::pointwise:
+      conv1x1x1_forward(conv, stream);
+      break;
+    case Kernel::tensor:
+      conv3x3x3_tensor_forward(conv, stream);
+      break;
+    case Kernel::pointwise_tensor:
+      conv1x1x1_tensor_forward(conv, stream);
+      break;
+  }
   return launched("convolution");
 }
 

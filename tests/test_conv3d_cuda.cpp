@@ -6,11 +6,13 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <tuple>
 
 #include "kernels/cuda_api.h"
 #include "tests/cases.h"
 #include "tests/catch.h"
 #include "tests/cuda_test_api.h"
+#include "tests/emulation/float16.h"
 #include "tests/emulation/settings.h"
 
 namespace sr {
@@ -20,6 +22,43 @@ using cuda::Precision;
 using cuda::Result;
 
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+constexpr Precision all_precisions[] = {Precision::fp32, Precision::tf32, Precision::f16, Precision::bf16};
+constexpr Precision on_tensor_cores[] = {Precision::tf32, Precision::f16, Precision::bf16};
+
+const char* name_of(Precision p) {
+  return p == Precision::fp32 ? "fp32" : p == Precision::tf32 ? "tf32" : p == Precision::f16 ? "f16" : "bf16";
+}
+
+// Features as a precision stores them, and back.
+using Bytes = std::vector<char>;
+bool is_short(Precision p) {
+  return p == Precision::f16 || p == Precision::bf16;
+}
+Bytes to_stored(const std::vector<float>& values, Precision p) {
+  Bytes bytes(values.size() * (is_short(p) ? 2 : 4));
+  for (size_t i = 0; i < values.size(); i++) {
+    const uint16_t bits =
+        p == Precision::f16 ? emulation::float_to_half_bits(values[i]) : emulation::float_to_bfloat16_bits(values[i]);
+    if (is_short(p))
+      std::memcpy(&bytes[2 * i], &bits, 2);
+    else
+      std::memcpy(&bytes[4 * i], &values[i], 4);
+  }
+  return bytes;
+}
+std::vector<float> from_stored(const Bytes& bytes, Precision p) {
+  std::vector<float> values(bytes.size() / (is_short(p) ? 2 : 4));
+  for (size_t i = 0; i < values.size(); i++) {
+    uint16_t bits = 0;
+    if (is_short(p))
+      std::memcpy(&bits, &bytes[2 * i], 2);
+    else
+      std::memcpy(&values[i], &bytes[4 * i], 4);
+    if (p == Precision::f16) values[i] = emulation::half_bits_to_float(bits);
+    if (p == Precision::bf16) values[i] = emulation::bfloat16_bits_to_float(bits);
+  }
+  return values;
+}
 
 // Device memory with the host's contents, NaN behind them so that what reads too far shows.
 template <class T>
@@ -47,10 +86,12 @@ class OnDevice {
 };
 
 // One convolution of a batch of two patches. Feature maps hold four channels in front of x, x, four between, y, four
-// behind; whatever is not input is NaN.
+// behind; whatever is not input is NaN. Inputs are numbers that the precision's storage has, so that the reference sees
+// the same ones.
 class Problem {
  public:
-  Problem(const ConvCase& conv_case, unsigned seed) : c(conv_case), voxels(c.size.voxels()) {
+  Problem(const ConvCase& conv_case, unsigned seed, Precision p = Precision::fp32)
+      : c(conv_case), precision(p), voxels(c.size.voxels()) {
     std::mt19937 random(seed);
     std::normal_distribution<float> normal;
     const int taps = c.kernel * c.kernel * c.kernel;
@@ -64,6 +105,7 @@ class Problem {
     }
     input.resize(static_cast<size_t>(n_patches * c.ci * voxels));
     for (float& v : input) v = normal(random);
+    if (!from_image()) input = from_stored(to_stored(input, precision), precision);
     run_ref();
   }
 
@@ -79,6 +121,7 @@ class Problem {
   }
 
   ConvCase c;
+  Precision precision;
   int64_t voxels;
   std::vector<float> weight, bias, scale, shift, input;  // input: [patch][ci][voxel]
   std::vector<double> expected;                          // [patch][co][voxel]
@@ -107,7 +150,8 @@ class Problem {
 };
 
 struct Outcome {
-  std::vector<float> features, image;
+  Bytes stored;  // features
+  std::vector<float> image;
   std::vector<ChannelSums> sums;
 };
 
@@ -124,13 +168,13 @@ Outcome run(const Problem& p) {
               p.input[static_cast<size_t>((int64_t{patch} * p.c.ci + ci) * p.voxels + v)];
   }
   const ConvWeights weights = p.weights();
-  REQUIRE(api().supports(weights, Precision::fp32) == nullptr);
-  std::vector<char> packed(static_cast<size_t>(api().conv3d_packed_bytes(weights, Precision::fp32)));
-  api().conv3d_pack(weights, Precision::fp32, packed.data());
-  const int n_parts = api().conv3d_parts(weights, Precision::fp32, p.c.size);
+  REQUIRE(api().supports(weights, p.precision) == nullptr);
+  Bytes packed(static_cast<size_t>(api().conv3d_packed_bytes(weights, p.precision)));
+  api().conv3d_pack(weights, p.precision, packed.data());
+  const int n_parts = api().conv3d_parts(weights, p.precision, p.c.size);
 
-  const OnDevice<float> device_features(features), device_image(image), bias(p.bias), scale(p.scale), shift(p.shift);
-  const OnDevice<char> device_packed(packed);
+  const OnDevice<char> device_features(to_stored(features, p.precision)), device_packed(packed);
+  const OnDevice<float> device_image(image), bias(p.bias), scale(p.scale), shift(p.shift);
   const OnDevice<float> partial(
       std::vector<float>(static_cast<size_t>(Problem::n_patches * p.c.co * n_parts * 2), kNaN));
   const OnDevice<ChannelSums> sums(
@@ -138,7 +182,7 @@ Outcome run(const Problem& p) {
 
   const cuda::FeatureMaps maps = {device_features.data(), p.c.size, Problem::n_patches, p.n_channels() * p.voxels};
   cuda::Conv3dForward f = {};
-  f.precision = Precision::fp32;
+  f.precision = p.precision;
   f.shape = weights;
   f.packed_weights = device_packed.data();
   f.bias = p.c.bias ? bias.data() : nullptr;
@@ -156,34 +200,44 @@ Outcome run(const Problem& p) {
 // As in test_conv3d.cpp: rounding of a sum of n products, four times that for the largest of many, and what the
 // activations are off (1e-7 of the exponential, twice that of the affine). A steep channel makes values far above the
 // rms; such a one is rounded twice, as activation and as output.
-double tolerance(const ConvCase& c, double rms, double largest) {
+//
+// On tensor cores weights and activated values are rounded to the operand type, by up to u each (uniform: u / sqrt(3)
+// rms), so n products of random signs are off by sqrt(2/3) u of the rms of their sum; six times that for the largest of
+// many, and 2 u of a value that one steep channel makes. tf32 has 10 bits of mantissa, as half. An output in the
+// features is rounded to the storage type.
+double tolerance(const ConvCase& c, Precision p, double rms, double largest) {
   const double n = c.ci * c.kernel * c.kernel * c.kernel, eps = std::numeric_limits<float>::epsilon();
-  return 4 * (eps * std::sqrt(n + 1) * rms + (c.prologue ? 4e-7 : 0)) + 2 * (eps / 2) * largest;
+  const double to_float = 4 * (eps * std::sqrt(n + 1) * rms + (c.prologue ? 4e-7 : 0)) + 2 * (eps / 2) * largest;
+  const double u16 = p == Precision::bf16 ? 0x1p-8 : 0x1p-11;
+  const double operand = p != Precision::fp32 && c.ci > 1 && c.co > 1 ? u16 : 0;
+  const double storage = is_short(p) && c.co > 1 ? u16 : 0;
+  return to_float + 6 * std::sqrt(2.0 / 3) * operand * rms + (2 * operand + storage) * largest;
 }
 
 // The largest error as a share of the tolerance.
 double check(const Problem& p) {
   const Outcome got = run(p);
+  const std::vector<float> features = from_stored(got.stored, p.precision);
   const ConvCase& c = p.c;
-  INFO(to_string(c));
+  INFO(to_string(c) << " " << name_of(p.precision));
   double square = 0, worst = 0;
   for (const ChannelSums& s : p.expected_sums) square += s.sum_of_squares;
   const double rms = std::sqrt(square / static_cast<double>(p.expected.size()));
   double largest = 0;
   for (const double y : p.expected) largest = std::max(largest, std::abs(y));
-  const double limit = tolerance(c, rms, largest);
+  const double limit = tolerance(c, p.precision, rms, largest);
   bool others_untouched = true;
   for (int patch = 0; patch < Problem::n_patches; patch++)
     for (int64_t v = 0; v < p.voxels; v++) {
       for (int co = 0; co < c.co; co++) {
         const double want = p.expected[static_cast<size_t>((int64_t{patch} * c.co + co) * p.voxels + v)];
         const float y = p.to_image() ? got.image[static_cast<size_t>(patch * p.voxels + v)]
-                                     : got.features[p.at(patch, p.y_first() + co, v)];
+                                     : features[p.at(patch, p.y_first() + co, v)];
         const double share = std::abs(double{y} - want) / limit;
         worst = std::isnan(share) ? 1e30 : std::max(worst, share);
       }
       for (const int channel : {0, 1, 2, 3, p.y_first() - 4, p.y_first() - 1, p.n_channels() - 4, p.n_channels() - 1})
-        others_untouched = others_untouched && std::isnan(got.features[p.at(patch, channel, v)]);
+        others_untouched = others_untouched && std::isnan(features[p.at(patch, channel, v)]);
     }
   CHECK(worst <= 1);
   CHECK(others_untouched);
@@ -195,15 +249,15 @@ double check(const Problem& p) {
   return worst;
 }
 
-void check_all(const std::vector<ConvCase>& cases) {
+void check_all(const std::vector<ConvCase>& cases, Precision p = Precision::fp32) {
   double worst = 0;
   std::string where;
   for (const ConvCase& c : cases) {
-    const double share = check(Problem(c, 1));
+    const double share = check(Problem(c, 1, p));
     if (share > worst) worst = share, where = to_string(c);
   }
-  std::printf("%s: %zu cases, largest error %.0f %% of the tolerance (%s)\n", api().description(), cases.size(),
-              100 * worst, where.c_str());
+  std::printf("%s %s: %zu cases, largest error %.0f %% of the tolerance (%s)\n", api().description(), name_of(p),
+              cases.size(), 100 * worst, where.c_str());
 }
 
 bool supported(const ConvCase& c) {
@@ -230,22 +284,41 @@ TEST_CASE("convolutions on the device equal the plain loops at odd sizes") {
   check_all(cases);
 }
 
+TEST_CASE("convolutions on tensor cores equal the plain loops at odd sizes") {
+  // Tiles are 8 x 8 x 8 voxels, runs 64 to 256; channels in go in chunks of 8 (tf32) or 16, those out in groups of up
+  // to 24 and 96.
+  std::vector<ConvCase> cases;
+  const auto add = [&](Size3 size, const std::vector<std::pair<int, int>>& channels) {
+    for (const auto& [ci, co] : channels)
+      for (const int kernel : {1, 3}) {
+        const bool odd = (ci + co) / 4 % 2 != 0;
+        cases.push_back({size, ci, co, kernel, !odd, odd});
+      }
+  };
+  for (const Size3 size : {Size3{1, 1, 1}, Size3{1, 1, 9}, Size3{1, 10, 1}, Size3{9, 1, 1}}) add(size, {{4, 4}});
+  add({3, 9, 10}, {{8, 12}, {20, 28}, {36, 24}, {60, 8}});
+  for (const Precision p : on_tensor_cores) check_all(cases, p);
+  check_all({{{3, 2, 7}, 20, 100, 1, true, true}, {{11, 13, 9}, 12, 16, 1, false, true}}, Precision::f16);
+}
+
 TEST_CASE("the layers of every growth rate on the device equal the plain loops") {
   std::vector<ConvCase> cases;
   for (const int k : {8, 12, 16, 24})
     for (const ConvCase& c : layers_of_network({5, 4, 9}, k)) cases.push_back(c);
-  check_all(cases);
+  for (const Precision p : all_precisions) check_all(cases, p);
 }
 
 TEST_CASE("results on the device do not depend on the order in which blocks and threads run") {
   const Problem direct({{5, 9, 25}, 8, 12, 3, true, true}, 1), stem({{5, 9, 33}, 1, 8, 3, false, true}, 1),
-      narrow({{5, 9, 25}, 36, 8, 1, true, true}, 1);
-  for (const Problem* p : {&direct, &stem, &narrow}) {
+      narrow({{5, 9, 25}, 36, 8, 1, true, true}, 1), tensor({{4, 9, 10}, 20, 12, 3, true, true}, 1, Precision::f16),
+      tf32({{4, 9, 10}, 12, 8, 3, true, true}, 1, Precision::tf32),
+      narrow_tensor({{5, 9, 13}, 20, 28, 1, true, true}, 1, Precision::bf16);
+  for (const Problem* p : {&direct, &stem, &narrow, &tensor, &tf32, &narrow_tensor}) {
     const Outcome forward = run(*p);
     for (const emulation::Order order : {emulation::Order::reverse, emulation::Order::random}) {
       emulation::settings().order = order;
       const Outcome other = run(*p);
-      CHECK(std::memcmp(other.features.data(), forward.features.data(), forward.features.size() * sizeof(float)) == 0);
+      CHECK(other.stored == forward.stored);
       CHECK(std::memcmp(other.sums.data(), forward.sums.data(), forward.sums.size() * sizeof(ChannelSums)) == 0);
     }
     emulation::settings().order = emulation::Order::forward;
@@ -257,6 +330,31 @@ TEST_CASE("what the device has no kernel for is refused") {
   CHECK(api().supports({4, 6, 3, nullptr, nullptr}, Precision::fp32) != nullptr);
   CHECK(api().supports({1, 1, 3, nullptr, nullptr}, Precision::fp32) != nullptr);
   CHECK(api().supports({4, 4, 5, nullptr, nullptr}, Precision::fp32) != nullptr);
+  CHECK(api().supports({6, 4, 3, nullptr, nullptr}, Precision::f16) != nullptr);
+}
+
+TEST_CASE("precisions are refused where the device has no tensor cores for them") {
+  const emulation::Settings all = emulation::settings();
+  const ConvWeights shape = {8, 12, 3, nullptr, nullptr};
+  for (const auto& [major, minor, n_taken] : {std::tuple{6, 1, 1}, {7, 0, 1}, {7, 5, 2}, {8, 0, 4}, {12, 0, 4}}) {
+    emulation::settings().major = major;
+    emulation::settings().minor = minor;
+    int taken = 0;
+    for (const Precision p : all_precisions) {
+      const char* why = api().supports(shape, p);
+      if (why) CHECK_THAT(std::string(why), ContainsSubstring(name_of(p)));
+      taken += !why;
+    }
+    CHECK(taken == n_taken);
+    CHECK(api().supports(shape, Precision::fp32) == nullptr);
+  }
+  emulation::settings() = all;
+
+  // Turing: what is taken runs there.
+  emulation::settings().major = 7;
+  emulation::settings().minor = 5;
+  check_all({{{2, 3, 9}, 20, 12, 3, true, true}, {{2, 3, 9}, 20, 28, 1, true, true}}, Precision::f16);
+  emulation::settings() = all;
 }
 
 }  // namespace sr

@@ -2,6 +2,8 @@
 // float64, and what must not change a result.
 #include <fmt/core.h>
 
+#include <tuple>
+
 #include "engine/cuda_backend.h"
 #include "engine/intensity.h"
 #include "tests/cuda_test_api.h"
@@ -63,6 +65,36 @@ TEST_CASE("on the device, every variant and batch-norm mode equals PyTorch in fl
   emulation::settings().os_threads = 1;
   CHECK(n == 36);
   fmt::print("cuda: largest error {:.1e} of the rms ({}), {:.0f} % of the tolerance\n", most, where, 100 * most / 2e-5);
+}
+
+TEST_CASE("on tensor cores the network equals PyTorch in float64 but for the rounding of features and weights") {
+  emulation::settings().os_threads = 2;
+  for (const auto& [precision, name, unit] : {std::tuple{cuda::Precision::tf32, "tf32", 0x1p-11},
+                                              {cuda::Precision::f16, "f16", 0x1p-11},
+                                              {cuda::Precision::bf16, "bf16", 0x1p-8}}) {
+    double most = 0;
+    for (const char* variant : {"b1u2-k12", "b2u2-k4-r"}) {
+      const Weights weights = golden_weights(variant);
+      RestoreOptions options = small_patches(BackendKind::cpu);
+      options.backend.precision = precision;
+      CudaRun run(weights, options);
+      // A layer rounds its weights, its activated inputs and its outputs, each by up to `unit` of their size, that is
+      // unit / sqrt(3) rms; batch-norm keeps sizes, so the layers' errors, which are independent, add in quadrature to
+      // sqrt(layers) unit. Five times that for the largest of 1,170 voxels.
+      const double limit = 5 * std::sqrt(static_cast<double>(Mdcsrn(weights).convs().size())) * unit;
+      for (const BatchNorm mode : {BatchNorm::patch, BatchNorm::scan}) {
+        if (mode == BatchNorm::scan && precision != cuda::Precision::f16) continue;  // two passes: once is enough
+        const Volume result = run.restore(to_volume(golden_volume(variant, 0)), mode);
+        const double error = worst_error(result, golden_volume(variant, 1 + static_cast<int>(mode)));
+        INFO(name << ", " << variant << ", batch-norm " << to_string(mode));
+        CHECK(error < limit);
+        CHECK(error > 1e-5);  // or it was float32
+        most = std::max(most, error / limit);
+      }
+    }
+    fmt::print("cuda {}: largest error {:.0f} % of the tolerance\n", name, 100 * most);
+  }
+  emulation::settings().os_threads = 1;
 }
 
 TEST_CASE("on the device, batches and several devices do not change a bit") {
@@ -155,4 +187,21 @@ TEST_CASE("a network that the device has no kernels for is refused by layer") {
     CHECK(e.status == Status::device_trouble);
     CHECK_THAT(e.what(), ContainsSubstring("12 to 6 channels"));
   }
+}
+
+TEST_CASE("a precision that the device has no tensor cores for is refused by name") {
+  const Weights weights = random_weights(parse_model_name("b1u1,k=4"), 1);
+  RestoreOptions options = small_patches(BackendKind::cpu);
+  options.backend.precision = cuda::Precision::bf16;
+  const emulation::Settings newest = emulation::settings();
+  emulation::settings().major = 7;
+  emulation::settings().minor = 5;
+  try {
+    CudaRun run(weights, options);
+    FAIL("it was taken");
+  } catch (const Error& e) {
+    CHECK(e.status == Status::device_trouble);
+    CHECK_THAT(e.what(), ContainsSubstring("bf16 needs compute capability 8.0"));
+  }
+  emulation::settings() = newest;
 }
