@@ -11,12 +11,17 @@ case ${1:-} in
   --check | --update) mode=${1#--} budget=$2; shift 2 ;;
 esac
 architecture=${1:-90}
-nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
+nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)
+[ -n "$nvcc" ] || { echo "skipped: there is no nvcc"; exit 77; }
 report=$(mktemp)
-trap 'rm -f "$report"' EXIT
-for source in kernels/*_cuda.cu; do
-  "$nvcc" -std=c++20 -O3 -arch="sm_$architecture" -I. -Xptxas -v -cubin -o /dev/null "$source" 2>&1 | c++filt
-done | awk -v OFS='\t' '
+trap 'rm -f "$report" "$report".*' EXIT
+ptxas_report() {
+  "$1" -std=c++20 -O3 -arch="sm_$2" -I. -Xptxas -v -cubin -o /dev/null "$3" 2>&1 | c++filt
+}
+export -f ptxas_report
+printf '%s\n' kernels/*_cuda.cu | grep -v cufft_library |
+  xargs -P "$(nproc)" -I{} bash -c 'ptxas_report "$@" >"$0.$$"' "$report" "$nvcc" "$architecture" {}
+cat "$report".* | awk -v OFS='\t' '
   /Compiling entry function/ { name = $0; sub(/.*entry function ./, "", name); sub(/. for .sm_.*/, "", name)
     sub(/^void /, "", name); gsub(/sr::cuda::|\(anonymous namespace\)::/, "", name); sub(/\(.*/, "", name) }
   /bytes stack frame/ { spill = $5 + $9 }
