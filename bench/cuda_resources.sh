@@ -23,7 +23,9 @@ printf '%s\n' kernels/*_cuda.cu | grep -v cufft_library |
   xargs -P "$(nproc)" -I{} bash -c 'ptxas_report "$@" >"$0.$$"' "$report" "$nvcc" "$architecture" {}
 cat "$report".* | awk -v OFS='\t' '
   /Compiling entry function/ { name = $0; sub(/.*entry function ./, "", name); sub(/. for .sm_.*/, "", name)
-    sub(/^void /, "", name); gsub(/sr::cuda::|\(anonymous namespace\)::/, "", name); sub(/\(.*/, "", name) }
+    sub(/^void /, "", name); gsub(/sr::cuda::|\(anonymous namespace\)::/, "", name)
+    gsub(/\(Precision\)1/, "tf32", name); gsub(/\(Precision\)2/, "f16", name); gsub(/\(Precision\)3/, "bf16", name)
+    sub(/\(.*/, "", name) }
   /bytes stack frame/ { spill = $5 + $9 }
   /Used [0-9]+ registers/ { shared = 0; for (i = 1; i <= NF; i++) { if ($i == "registers,") registers = $(i - 1)
       if ($i ~ /^smem/) shared = $(i - 2) } print name, registers, shared, spill }' | sort >"$report"

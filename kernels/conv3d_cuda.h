@@ -6,7 +6,7 @@
 
 namespace sr::cuda {
 
-// 3x3x3, ci a multiple of 4, co a multiple of 4 or 1.
+// 3x3x3, ci a multiple of 4, co a multiple of 4 or 1; 1 only with f16 and bf16.
 int conv3x3x3_direct_parts(Size3 patch);
 int64_t conv3x3x3_direct_packed_elements(const ConvWeights& shape);
 void conv3x3x3_direct_pack(const ConvWeights& conv, float* packed);
@@ -17,7 +17,8 @@ int conv3x3x3_stem_parts(Size3 patch);
 void conv3x3x3_stem_pack(const ConvWeights& conv, float* packed);  // 27 co floats
 void conv3x3x3_stem_forward(const Conv3dForward& conv, Stream stream);
 
-// 1x1x1: compressors and bottlenecks, co a multiple of 4, and the combination, co = 1 into an image.
+// 1x1x1: compressors and bottlenecks, co a multiple of 4, and the combination, co = 1 into an image; the
+// latter only with f16 and bf16.
 int conv1x1x1_parts(const ConvWeights& shape, Size3 patch);
 void conv1x1x1_pack(const ConvWeights& conv, float* packed);  // ci co floats
 void conv1x1x1_forward(const Conv3dForward& conv, Stream stream);

@@ -32,7 +32,7 @@ __device__ __forceinline__ int64_t index_in(const AxisLines& array, int n, Posit
   return ((l / array.inner) * n + p.sample) * array.inner + l % array.inner;
 }
 
-__global__ void __launch_bounds__(kThreads) gather_kernel(AxisLines from, LineBlock to) {
+__global__ void __launch_bounds__(kThreads) gather_lines_kernel(AxisLines from, LineBlock to) {
   Position p;
   if (!position_in(to, &p)) return;
   const int64_t i = index_in(from, to.length, p);
@@ -67,7 +67,7 @@ dim3 blocks(const LineBlock& block) {
 }  // namespace
 
 void gather_lines(const AxisLines& from, const LineBlock& to, Stream stream) {
-  SR_LAUNCH(gather_kernel, blocks(to), dim3(kThreads), 0, static_cast<cudaStream_t>(stream), from, to);
+  SR_LAUNCH(gather_lines_kernel, blocks(to), dim3(kThreads), 0, static_cast<cudaStream_t>(stream), from, to);
 }
 
 void crop_lines(const LineBlock& spectra, const LineBlock& kept, Stream stream) {
