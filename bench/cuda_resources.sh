@@ -16,6 +16,7 @@ nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)
 report=$(mktemp)
 trap 'rm -f "$report" "$report".*' EXIT
 ptxas_report() {
+  set -o pipefail
   "$1" -std=c++20 -O3 -arch="sm_$2" -I. -Xptxas -v -cubin -o /dev/null "$3" 2>&1 | c++filt
 }
 export -f ptxas_report
@@ -31,13 +32,21 @@ cat "$report".* | awk -v OFS='\t' '
       if ($i ~ /^smem/) shared = $(i - 2) } print name, registers, shared, spill }' | sort >"$report"
 case $mode in
   list) { printf 'kernel\tregisters\tshared bytes\tspilled bytes\n'; cat "$report"; } | column -t -s $'\t' ;;
-  update) { echo "# kernel, registers, shared bytes, spilled bytes of sm_$architecture; bench/cuda_resources.sh --update"
+  update) { echo "# kernel, registers, shared bytes, spilled bytes of sm_$architecture, of nvcc $("$nvcc" --version | sed -n 's/.*release \([0-9.]*\).*/\1/p'); bench/cuda_resources.sh --update"
             cat "$report"; } >"$budget" ;;
   check)
+    # Registers change with the compiler: the budget is that of one toolkit.
+    release=$("$nvcc" --version | sed -n 's/.*release \([0-9.]*\).*/\1/p')
+    if ! grep -q "of nvcc $release" "$budget"; then
+      echo "skipped: the budget is not that of nvcc $release"
+      exit 77
+    fi
     awk -F '\t' 'NR == FNR { if ($1 !~ /^#/) { registers[$1] = $2; shared[$1] = $3 } next }
       !($1 in registers) { print $1 " has no budget; bench/cuda_resources.sh --update adds it"; bad = 1; next }
       $2 > registers[$1] + 0 { print $1 " takes " $2 " registers, " registers[$1] " are allowed"; bad = 1 }
       $3 > shared[$1] + 0 { print $1 " takes " $3 " bytes of shared memory, " shared[$1] " are allowed"; bad = 1 }
       $4 > 0 { print $1 " spills " $4 " bytes"; bad = 1 }
-      END { exit bad }' "$budget" "$report" && echo "$(wc -l <"$report") kernels keep to their budget" ;;
+      { seen[$1] = 1 }
+      END { for (kernel in registers) if (!(kernel in seen)) { print kernel " is gone; --update forgets it"; bad = 1 }
+        exit bad }' "$budget" "$report" && echo "$(wc -l <"$report") kernels keep to their budget" ;;
 esac

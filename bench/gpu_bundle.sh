@@ -11,6 +11,7 @@ cmake -S . -B build/gpu -G Ninja -DCMAKE_BUILD_TYPE=Release -DSRENGINE_CUDA=ON \
 targets=(srengine_program srengine_cuda test_conv3d_cuda test_network_cuda)
 cmake --build build/gpu --target "${targets[@]}"
 mkdir -p build/gpu/lib
+unset LD_LIBRARY_PATH  # or what was collected before would be found again
 # All but what belongs to the system itself: the loader and the C library have to be that machine's.
 for file in build/gpu/srengine build/gpu/tests/test_conv3d_cuda build/gpu/tests/test_network_cuda; do
   ldd "$file" | awk '$3 ~ /^\// {print $3}'

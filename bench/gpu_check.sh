@@ -6,7 +6,7 @@
 #
 # Sections: build tests sanitizer bench peers (default: all of them). FOLDER (default build/gpu/check) gets the logs and
 # the figures as JSON; the table comes last. A machine without the packages of setup.sh brings build/gpu along
-# (bench/gpu_bundle.sh makes it) and leaves `build` out. --quick: one network, one precision, few repeats.
+# (bench/gpu_bundle.sh makes it) and leaves `build` out. GPU_CHECK_SECONDS bounds the call (default 570). --quick: one network, one precision, few repeats.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,12 +24,20 @@ while [ $# -gt 0 ]; do
 done
 [ ${#sections[@]} -gt 0 ] || sections=(build tests sanitizer bench peers)
 mkdir -p "$out"
-[ -d build/gpu/lib ] && export LD_LIBRARY_PATH="$PWD/build/gpu/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+rm -f "$out"/*.json  # of an earlier call
 program=build/gpu/srengine
+# Ten minutes for all of it; what is still running then ends, and the table is printed.
+deadline=$((SECONDS + ${GPU_CHECK_SECONDS:-570}))
 summary=$out/summary.txt
 : >"$summary"
 failed=0
 
+# Our own programs with the libraries that were brought along, nobody else's.
+ours() {
+  local folder=$PWD/build/gpu/lib
+  [ -d "$folder" ] || folder=
+  env SRENGINE_CUDA_PLUGIN="$PWD/build/gpu/libsrengine_cuda.so" ${folder:+LD_LIBRARY_PATH="$folder"} "$@"
+}
 wanted() { [[ " ${sections[*]} " == *" $1 "* ]]; }
 # report NAME STATUS TEXT
 report() {
@@ -37,12 +45,16 @@ report() {
   [ "$2" = FAILED ] && failed=1
   return 0
 }
-# step NAME LOG COMMAND...: runs it, keeps its output, says how long it took.
+# step NAME LOG COMMAND...: runs it until the deadline, keeps its output, says how long it took.
 step() {
-  local name=$1 log=$out/$2 start=$SECONDS
+  local name=$1 log=$out/$2 start=$SECONDS left=$((deadline - SECONDS))
   shift 2
-  if "$@" >"$log" 2>&1; then report "$name" ok "$((SECONDS - start)) s, $log"; return 0; fi
-  report "$name" FAILED "$((SECONDS - start)) s: $(tail -n 1 "$log" | cut -c1-120)"
+  if [ $left -lt 5 ]; then report "$name" skipped "no time is left for $log"; return 1; fi
+  local as=()
+  [ "$1" = ours ] && as=(env SRENGINE_CUDA_PLUGIN="$PWD/build/gpu/libsrengine_cuda.so") && shift
+  [ ${#as[@]} -gt 0 ] && [ -d build/gpu/lib ] && as+=(LD_LIBRARY_PATH="$PWD/build/gpu/lib")
+  if timeout $left "${as[@]}" "$@" >"$log" 2>&1; then report "$name" ok "$((SECONDS - start)) s, $log"; return 0; fi
+  report "$name" FAILED "$((SECONDS - start)) s: $(grep -v '^$' "$log" | tail -n 1 | cut -c1-120)"
   return 1
 }
 
@@ -53,23 +65,25 @@ if wanted build; then
   else
     step build build.log bench/gpu_bundle.sh "$capability"
   fi
+  if [ $failed -ne 0 ]; then cat "$summary"; exit 1; fi
 fi
 if [ ! -x $program ]; then
   echo "gpu_check.sh: $program is not there; run the section build, or bench/gpu_bundle.sh on a machine with the packages" >&2
   exit 2
 fi
-$program backends | tee "$out/backends.txt" >&2
+ours $program backends | tee "$out/backends.txt" >&2
 
 if wanted tests; then
-  step tests conv3d.log env SRENGINE_TEST_GPU=1 build/gpu/tests/test_conv3d_cuda
-  step tests network.log env SRENGINE_TEST_GPU=1 build/gpu/tests/test_network_cuda
+  step tests conv3d.log ours env SRENGINE_TEST_GPU=1 build/gpu/tests/test_conv3d_cuda
+  step tests network.log ours env SRENGINE_TEST_GPU=1 build/gpu/tests/test_network_cuda
 fi
 
 if wanted sanitizer; then
-  if command -v compute-sanitizer >/dev/null; then
+  sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
+  if [ -n "$sanitizer" ]; then
     for tool in memcheck racecheck; do
-      step sanitizer $tool.log compute-sanitizer --tool $tool --error-exitcode 1 \
-        $program bench --model b1u2 --patch 20 --device cuda:"$device" --batch 2 --patches 1
+      step sanitizer $tool.log ours env SRENGINE_TEST_GPU=1 "$sanitizer" --tool $tool --error-exitcode 1 \
+        build/gpu/tests/test_conv3d_cuda "results on the device*"
     done
   else
     report sanitizer skipped "compute-sanitizer is not on PATH"
@@ -77,14 +91,12 @@ if wanted sanitizer; then
 fi
 
 if wanted bench; then
-  models=(b4u4 b6u4 b8u4) precisions=(fp32 tf32 f16 bf16) repeats=15
+  models=(b8u4 b4u4 b6u4) precisions=(f16 fp32 tf32 bf16) repeats=15
   [ -n "$quick" ] && models=(b4u4) precisions=(fp32) repeats=3
   for model in "${models[@]}"; do
     for precision in "${precisions[@]}"; do
-      for shape in 320x320x256 181x217x181; do
-        step "bench" "$model-$precision-$shape.log" $program bench --model "$model" --precision "$precision" \
-          --device cuda:"$device" --patches $repeats --shape $shape --json "$out/$model-$precision-$shape.json"
-      done
+      step bench "$model-$precision.log" ours $program bench --model "$model" --precision "$precision" \
+        --device cuda:"$device" --patches $repeats --json "$out/$model-$precision.json"
     done
   done
 fi
@@ -99,18 +111,21 @@ fi
   python3 - "$out" <<'PY' || true
 import json, pathlib, sys
 rows = []
+patches = {"320x320x256": 5 * 5 * 4, "181x217x181": 3 * 4 * 3}  # of 64 voxels that are kept
 for path in sorted(pathlib.Path(sys.argv[1]).glob("b*u4-*.json")):
     f = json.loads(path.read_text())
-    rows.append((f["model"], path.stem.split("-")[-2], "x".join(map(str, f["shape"])), f["ms_per_volume"],
-                 f["ms_per_patch"]["median"], f["gflops"] / f["peak_gflops"]))
+    for volume, n in patches.items():
+        rows.append((f["model"], path.stem.split("-")[-1], volume, f["ms_per_patch"]["median"] * n,
+                     f["ms_per_patch"]["median"], f["gflops"] / f["peak_gflops"]))
 peers = pathlib.Path(sys.argv[1]) / "peers.json"
 best = {}
 if peers.exists():
-    best = {r["precision"]: r["ms_per_patch"] for r in json.loads(peers.read_text())["best"]}
+    for row in json.loads(peers.read_text())["rows"]:
+        best[row["precision"]] = min(row["ms_per_patch"], best.get(row["precision"], float("inf")))
 print(f"{'model':6} {'prec.':5} {'volume':12} {'ms/volume':>10} {'ms/patch':>9} {'x fp32 peak':>11} {'x PyTorch':>9}")
-for model, precision, shape, volume, patch, share in rows:
-    peer = best.get(precision) if model == "b8u4" else None
-    print(f"{model:6} {precision:5} {shape:12} {volume:10.1f} {patch:9.3f} {share:11.2f} {peer / patch if peer else float('nan'):9.1f}")
+for model, precision, volume, whole, patch, share in rows:
+    peer = f"{best[precision] / patch:9.1f}" if model == "b8u4" and precision in best else f"{'':9}"
+    print(f"{model:6} {precision:5} {volume:12} {whole:10.1f} {patch:9.3f} {share:11.2f} {peer}")
 PY
 } | tee "$out/table.txt"
 exit $failed

@@ -8,15 +8,52 @@
 #include "engine/host_backend.h"
 
 namespace sr {
+namespace {
+
+// DeviceKind::automatic on a GPU: where that gives up in the middle, the host does the work from there on.
+class GpuElseHost : public Backend {
+ public:
+  GpuElseHost(std::unique_ptr<Backend> gpu, const Mdcsrn& network, const BackendOptions& options)
+      : running_(std::move(gpu)), network_(network), options_(options) {}
+
+  void restore(const RestoreJob& job, Volume& output) override {
+    try {
+      return running_->restore(job, output);
+    } catch (const Error& e) {
+      if (e.status != Status::device_trouble || !why_not_gpu.empty()) throw;
+      why_not_gpu = e.what();
+    }
+    running_.reset();  // gives its memory back
+    running_ = make_host_backend(network_, options_);
+    running_->restore(job, output);
+  }
+  std::string describe() const override { return running_->describe(); }
+  int threads() const override { return running_->threads(); }
+  int batch() const override { return running_->batch(); }
+  int64_t buffer_bytes() const override { return running_->buffer_bytes(); }
+  std::vector<LayerTime> time_layers(int repeats) override { return running_->time_layers(repeats); }
+  std::optional<DeviceLimits> limits() override { return running_->limits(); }
+
+ private:
+  std::unique_ptr<Backend> running_;
+  const Mdcsrn& network_;
+  BackendOptions options_;
+};
+
+}  // namespace
 
 std::unique_ptr<Backend> make_backend(const Mdcsrn& network, const BackendOptions& options) {
+  if (options.kind == BackendKind::ref && options.device == DeviceKind::cuda)
+    throw Error(Status::bad_usage, "--backend ref computes on the host; --device cuda does not go with it");
   if (options.kind == BackendKind::ref || options.device == DeviceKind::cpu) return make_host_backend(network, options);
   std::string why_not;
   if (options.device == DeviceKind::automatic && !cuda_plugin_is_installed())
     return make_host_backend(network, options);
   try {
     const std::vector<int> gpus = usable_gpus(options.gpus);
-    return make_cuda_backend(*cuda_plugin(nullptr), network, options, gpus);
+    std::unique_ptr<Backend> gpu = make_cuda_backend(*cuda_plugin(nullptr), network, options, gpus);
+    if (options.device == DeviceKind::cuda) return gpu;
+    return std::make_unique<GpuElseHost>(std::move(gpu), network, options);
   } catch (const Error& e) {
     if (options.device == DeviceKind::cuda)
       throw Error(e.status, fmt::format("no GPU can be used: {}; --device cpu does without", e.what()));

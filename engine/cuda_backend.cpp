@@ -45,14 +45,26 @@ class DeviceLane : public PatchOps {
       : api_(api), device_(device), network_(network), plan_(plan), precision_(precision) {
     use();
     require(api_, api_.create_stream(&stream_));
-    upload_weights();
-    allocate_batch(batch);
+    try {
+      upload_weights();
+      allocate_batch(batch);
+      warm_up();
+    } catch (...) {
+      api_.destroy_stream(stream_);
+      throw;
+    }
   }
 
   ~DeviceLane() override {
     api_.use_device(device_);
-    for (auto& [key, graph] : graphs_) api_.destroy_graph(graph);
-    if (stream_) api_.destroy_stream(stream_);
+    destroy_graphs();
+    api_.destroy_stream(stream_);
+  }
+
+  // Fewer patches in flight, so that something else finds room.
+  void shrink() {
+    destroy_graphs();
+    allocate_batch(batch_ / 2);
   }
 
   int device() const { return device_; }
@@ -63,7 +75,7 @@ class DeviceLane : public PatchOps {
 
   void start_volume(const RestoreJob& job) {
     const int64_t n = job.input.size.voxels();
-    if (volume_.size() < n) {
+    if (volume_.size() < n || result_.size() < n) {
       volume_ = {};  // before the larger one is asked for
       result_ = {};
       volume_ = DeviceArray<float>(api_, n);
@@ -116,7 +128,12 @@ class DeviceLane : public PatchOps {
     next_scratch_sums_ = scratch_sums_ = plan_.n_channels;
     std::vector<LayerTime> layers;
     timed_ = &layers;
-    mdcsrn_forward(network_, plan_, *this);
+    try {
+      mdcsrn_forward(network_, plan_, *this);
+    } catch (...) {
+      timed_ = nullptr;
+      throw;
+    }
     timed_ = nullptr;
     return layers;
   }
@@ -150,7 +167,26 @@ class DeviceLane : public PatchOps {
     finish();
   }
 
+  void destroy_graphs() {
+    for (auto& [key, graph] : graphs_) api_.destroy_graph(graph);
+    graphs_.clear();
+  }
+
+  // One patch of whatever the buffers hold, outside of a graph: code is loaded when a kernel is launched first, which
+  // is not to happen while a graph is recorded.
+  void warm_up() {
+    n_ = 1;
+    pass_ = Norms::of_patch;
+    next_scratch_sums_ = scratch_sums_ = plan_.n_channels;
+    mdcsrn_forward(network_, plan_, *this);
+    finish();
+  }
+
   void allocate_batch(int batch) {
+    for (DeviceArray<float>* array : {&image_, &output_, &partial_sums_, &scale_, &shift_}) *array = {};
+    features_ = {};
+    sums_ = {};
+    origins_ = {};
     // Statistics of a channel live until their last reader, a first pass over the scan. Scratch channels are written by
     // several layers, so each of these has sums of its own behind those of the buffer's channels.
     const int64_t voxels = plan_.layout.size.voxels();
@@ -260,7 +296,8 @@ class DeviceLane : public PatchOps {
   void forward_norm_elu_conv(Channels x, const NormConv& layer, Channels y) {
     const DeviceNorm& norm = norms_[static_cast<size_t>(layer.norm.id)];
     const int64_t sums = x.first == plan_.scratch.first ? scratch_sums_ : x.first;
-    sums_of_norm_[static_cast<size_t>(layer.norm.id)] = sums;
+    // With frozen norms no sums are gathered, and a layer's place among them is not walked.
+    if (pass_ != Norms::frozen) sums_of_norm_[static_cast<size_t>(layer.norm.id)] = sums;
     if (pass_ == Norms::frozen) {
       forward_conv(x, layer.conv, y, {norm.frozen_scale.data(), norm.frozen_shift.data(), 0});
       return;
@@ -357,7 +394,7 @@ class CudaBackend : public Backend {
     done_ = 0;
     FrozenNorms frozen;
     if (job.batch_norm == BatchNorm::running) frozen = frozen_running_norms(network_);
-    each_lane([&](DeviceLane& lane) { lane.start_volume(job); });
+    each_lane([&](DeviceLane& lane) { make_room(lane, job); });
     if (two_passes) {
       ScanStatistics statistics(network_, n);
       pass(job, Norms::recorded, &statistics, nullptr);
@@ -374,7 +411,7 @@ class CudaBackend : public Backend {
       api_.device_info(lane->device(), &info);
       gpus += fmt::format("{}GPU {} ({})", gpus.empty() ? "" : ", ", lane->device(), info.name);
     }
-    return fmt::format("{}, {} patch{} in flight", gpus, batch(), batch() == 1 ? "" : "es");
+    return fmt::format("{}, {}, {} patch{} in flight", gpus, to_string(precision_), batch(), batch() == 1 ? "" : "es");
   }
   int threads() const override { return static_cast<int>(lanes_.size()); }
   int batch() const override {
@@ -428,8 +465,8 @@ class CudaBackend : public Backend {
   std::unique_ptr<DeviceLane> make_lane(int device, const BackendOptions& options) {
     cuda::DeviceInfo info{};
     require(api_, api_.device_info(device, &info));
-    const int64_t room = (options.max_memory > 0 ? std::min(options.max_memory, info.free_memory) : info.free_memory) -
-                         (options.max_memory > 0 ? 0 : volumes_reserve);
+    const int64_t free_for_patches = info.free_memory - volumes_reserve;
+    const int64_t room = options.max_memory > 0 ? std::min(options.max_memory, free_for_patches) : free_for_patches;
     const int64_t fit = room / patch_bytes();
     if (fit < 1)
       throw Error(Status::device_trouble,
@@ -438,11 +475,27 @@ class CudaBackend : public Backend {
                               network_.model.name(), plan_.layout.size.w, plan_.layout.size.h, plan_.layout.size.d,
                               patch_bytes() / 1000000, std::max<int64_t>(room, 0) / 1000000,
                               options.max_memory > 0 ? "allowed by --max-memory" : "free"));
-    int n = static_cast<int>(std::min<int64_t>(fit, options.batch > 0 ? options.batch : 8));
+    int n = static_cast<int>(std::min<int64_t>(fit, options.batch > 0 ? std::min(options.batch, 1024) : 8));
     for (;; n /= 2) try {
         return std::make_unique<DeviceLane>(api_, device, network_, plan_, precision_, n);
       } catch (const OutOfDeviceMemory&) {
         if (n == 1) throw;
+      }
+  }
+
+  // The volume and its result on the lane's device; patches in flight make room for them.
+  void make_room(DeviceLane& lane, const RestoreJob& job) {
+    for (;;) try {
+        return lane.start_volume(job);
+      } catch (const OutOfDeviceMemory&) {
+        const Size3 s = job.input.size;
+        if (lane.batch() == 1)
+          throw Error(
+              Status::device_trouble,
+              fmt::format("GPU {} has no room for a volume of {}x{}x{} and its result ({} MB) beside one patch; "
+                          "--patch takes a smaller one, --device cpu does without",
+                          lane.device(), s.w, s.h, s.d, 2 * s.voxels() * int64_t{sizeof(float)} / 1000000));
+        lane.shrink();
       }
   }
 
@@ -459,6 +512,7 @@ class CudaBackend : public Backend {
   void pass(const RestoreJob& job, Norms norms, ScanStatistics* statistics, Volume* output) {
     const int n = job.grid.count();
     std::atomic<int> next{0};
+    std::atomic<bool> failed{false};
     std::vector<std::vector<std::pair<int, int>>> taken(lanes_.size());  // first patch, number of patches
     std::exception_ptr failure;
     std::mutex mutex;  // of failure, progress and output
@@ -479,10 +533,11 @@ class CudaBackend : public Backend {
             if (job.progress && !job.progress(done_, total_)) throw Error(Status::interrupted, "interrupted");
           }
         }
-        if (output) collect(job, lane, taken[i], *output, mutex);
+        if (output && !failed) collect(job, lane, taken[i], *output, mutex);
       } catch (...) {
         const std::lock_guard lock(mutex);
         if (!failure) failure = std::current_exception();
+        failed = true;
         next = n;
       }
     };
@@ -518,6 +573,9 @@ class CudaBackend : public Backend {
   }
 
   static constexpr int64_t volumes_reserve = int64_t{512} << 20;
+  static std::string to_string(Precision p) {
+    return p == Precision::f16 ? "f16" : p == Precision::bf16 ? "bf16" : p == Precision::tf32 ? "tf32" : "fp32";
+  }
 
   const Api& api_;
   const Mdcsrn& network_;

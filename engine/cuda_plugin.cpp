@@ -48,6 +48,7 @@ Plugin load() {
 #else
 Plugin load() {
   Plugin plugin;
+  bool found = false;  // a file that should have been it
   for (const fs::path& file : candidates()) {
     if (file == "none") {
       plugin.installed = false;
@@ -56,22 +57,22 @@ Plugin load() {
     }
     std::error_code error;
     if (file.has_parent_path() && !fs::exists(file, error)) {
-      plugin.why_not = fmt::format("{} does not exist", file.string());
+      if (!found) plugin.why_not = fmt::format("{} does not exist", file.string());
       continue;
     }
     void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);  // stays: its code may be in use until the end
-    if (!library) {
-      plugin.why_not = fmt::format("{} cannot be loaded", library_name);
-      if (file.has_parent_path()) plugin.why_not += fmt::format(": {}", dlerror());
-      continue;
-    }
-    const auto entry = reinterpret_cast<const cuda::Api* (*)(int)>(dlsym(library, "srengine_cuda_api"));
+    const std::string error_text = library ? "" : dlerror();
+    const auto entry =
+        library ? reinterpret_cast<const cuda::Api* (*)(int)>(dlsym(library, "srengine_cuda_api")) : nullptr;
     plugin.api = entry ? entry(cuda::api_version) : nullptr;
     if (plugin.api) return plugin;
-    plugin.why_not = fmt::format("{} belongs to another version of srengine", file.string());
-    dlclose(library);
+    if (library) dlclose(library);
+    if (found || (!library && !file.has_parent_path())) continue;  // the first one that is there says why
+    found = true;
+    plugin.why_not = library ? fmt::format("{} belongs to another version of srengine", file.string())
+                             : fmt::format("{} cannot be loaded: {}", file.string(), error_text);
   }
-  if (!std::getenv("SRENGINE_CUDA_PLUGIN")) {
+  if (!found && !std::getenv("SRENGINE_CUDA_PLUGIN")) {
     plugin.installed = false;
     plugin.why_not = "this installation has no CUDA plugin";
   }
@@ -116,16 +117,22 @@ std::vector<CudaDevice> cuda_devices(std::string* why_not) {
   return devices;
 }
 
+// GPUs are tried in turn, and no more of them than needed: each one tried gets a context, with memory of its own.
 std::vector<int> usable_gpus(const std::vector<int>& asked) {
   std::string why_not;
-  const std::vector<CudaDevice> there = cuda_devices(&why_not);
-  if (there.empty()) throw Error(Status::device_trouble, why_not);
-  if (asked.empty()) return {there.front().index};
+  const cuda::Api* api = cuda_plugin(&why_not);
+  if (!api) throw Error(Status::device_trouble, why_not);
+  int n = 0;
+  if (api->device_count(&n) != cuda::Result::ok) throw Error(Status::device_trouble, api->last_error());
+  if (n == 0) throw Error(Status::device_trouble, "there is no NVIDIA GPU");
   for (const int gpu : asked)
-    if (std::none_of(there.begin(), there.end(), [&](const CudaDevice& d) { return d.index == gpu; }))
+    if (gpu < 0 || gpu >= n || api->use_device(gpu) != cuda::Result::ok)
       throw Error(Status::device_trouble,
                   fmt::format("there is no usable GPU {}; `srengine backends` lists them", gpu));
-  return asked;
+  if (!asked.empty()) return asked;
+  for (int gpu = 0; gpu < n; gpu++)
+    if (api->use_device(gpu) == cuda::Result::ok) return {gpu};
+  throw Error(Status::device_trouble, api->last_error());
 }
 
 }  // namespace sr

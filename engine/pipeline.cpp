@@ -55,6 +55,7 @@ Restorer::Restorer(const Weights& weights, const RestoreOptions& options)
       batch_norm_(choose_batch_norm(options, network_)) {
   make_patch_grid({1, 1, 1}, options.backend.patch, options.margin);  // refuses what cannot be
   backend_ = make_backend(network_, options.backend);
+  said_why_not_gpu_ = backend_->why_not_gpu;
 }
 
 namespace {
@@ -65,7 +66,8 @@ struct ScanInWork {
   Size3 grid;  // of the results
   std::optional<ScanWriter> result, change, uncertainty;
   RestoreReport report;
-  std::string unlike;  // how it differs from what the weights were trained on
+  std::vector<std::string> notes;  // warnings of the work itself
+  std::string unlike;              // how it differs from what the weights were trained on
 
   void write(const MeanAndSd& restored, const Volume& input) {
     timed(report.seconds.write, [&] {
@@ -95,6 +97,7 @@ struct ScanInWork {
           fmt::format("{}: {} voxels of the result are not finite; the scan's values and the "
                       "weights' normalization do not go together",
                       report.input.string(), report.n_nonfinite_result));
+    report.warnings.insert(report.warnings.end(), notes.begin(), notes.end());
     if (!unlike.empty()) report.warnings.push_back(fmt::format("{}: {}", report.input.string(), unlike));
     return std::move(report);
   }
@@ -103,7 +106,7 @@ struct ScanInWork {
 }  // namespace
 
 std::future<RestoreReport> Restorer::start_scan(const ScanRequest& request, const Progress& progress) {
-  const auto work = std::make_shared<ScanInWork>(ScanInWork{ScanReader(request.input), {}, {}, {}, {}, {}, {}});
+  const auto work = std::make_shared<ScanInWork>(ScanInWork{ScanReader(request.input), {}, {}, {}, {}, {}, {}, {}});
   RestoreReport& report = work->report;
   const ScanInfo& info = work->reader.info();
   const Size3 grid = work->grid = options_.upsample ? high_grid(info.size, *options_.upsample) : info.size;
@@ -153,12 +156,18 @@ std::future<RestoreReport> Restorer::start_scan(const ScanRequest& request, cons
     });
 
     for (const float v : restored.mean.data) report.n_nonfinite_result += !std::isfinite(v);
+    if (backend_->why_not_gpu != said_why_not_gpu_)
+      work->notes.push_back(fmt::format("{}: the CPU took over from the GPU: {}", request.input.string(),
+                                        said_why_not_gpu_ = backend_->why_not_gpu));
+    if (report.n_nonfinite_result > 0 && options_.backend.precision == cuda::Precision::f16)
+      work->notes.push_back(
+          fmt::format("{}: f16 ends at 65504; --precision bf16, tf32 or fp32 goes further", request.input.string()));
     if (domain_ && t == 0) work->unlike = outside_domain(*domain_, input, voxel_edges_mm(info, grid), request.input);
     if (t < n - 1) {
       work->write(restored, input);
       continue;
     }
-    return std::async(std::launch::async, [work, restored = std::move(restored), input = std::move(input)] {
+    return std::async([work, restored = std::move(restored), input = std::move(input)] {
       work->write(restored, input);
       return work->finish();
     });

@@ -74,8 +74,9 @@ class Restorer {
     return start_scan(request, progress).get();
   }
 
-  // The same, but returns when the last volume is restored: it is written on a thread of its own, so that the next scan
-  // may start meanwhile. What goes wrong while writing is thrown by get(); a future that is dropped waits.
+  // The same, but returns when the last volume is restored: it is written on a thread of its own (as far as the
+  // machine gives one), so that the next scan may start meanwhile; its input and results stay in memory until then.
+  // What goes wrong while writing is thrown by get(); a future that is dropped waits.
   std::future<RestoreReport> start_scan(const ScanRequest& request, const Progress& progress);
 
   // One volume on the output grid, the network alone: once, without flips. `intensity`, where given, receives what was
@@ -96,6 +97,7 @@ class Restorer {
   Mdcsrn network_;
   BatchNorm batch_norm_;
   std::unique_ptr<Backend> backend_;
+  std::string said_why_not_gpu_;  // what the caller or a report has been told
 };
 
 }  // namespace sr

@@ -12,7 +12,8 @@ namespace {
 
 enum State { unused, being_written, live };
 
-// Four files are open at once at most in this program: two pairs. Static, with paths of its own: a handler must not
+// Thirteen files are open at once at most in this program: three pairs of a scan that is being written, three of the
+// next one, a JSON file. Static, with paths of its own: a handler must not
 // meet memory that another thread is giving back.
 struct Slot {
   std::atomic<State> state{unused};

@@ -9,6 +9,11 @@
 
 namespace sr {
 
+// Whether tests may change the device (tests/emulation/settings.h).
+inline bool device_is_emulated() {
+  return !std::getenv("SRENGINE_TEST_GPU");
+}
+
 inline const cuda::Api& api() {
   static const cuda::Api& table = []() -> const cuda::Api& {
     if (!std::getenv("SRENGINE_TEST_GPU")) return *srengine_cuda_api(cuda::api_version);

@@ -94,6 +94,24 @@ TEST_CASE("too little GPU memory: the CPU takes over and says why, --device cuda
   CHECK(holds(o.err, "CPU ("));
 }
 
+TEST_CASE("the plain loops and a GPU do not go together") {
+  const TemporaryFolder folder;
+  write_head(folder);
+  Words words = run_on("cuda", "a.nii");
+  words.insert(words.end(), {"--backend", "ref"});
+  refused(folder, words, 2, "--backend ref");
+}
+
+TEST_CASE("bench takes every precision: its check allows for their rounding") {
+  const TemporaryFolder folder;
+  const Plugin emulated(SR_EMULATED_PLUGIN);
+  for (const char* precision : {"tf32", "f16", "bf16"}) {
+    const Outcome o = done(folder, {"bench", "--model", "b1u2,k=4", "--patch", "12", "--device", "cuda", "--patches",
+                                    "1", "--batch", "1", "--precision", precision});
+    CHECK(holds(o.out, std::string("GPU 0 (emulated), ") + precision));
+  }
+}
+
 TEST_CASE("words that --device does not take are refused") {
   const TemporaryFolder folder;
   write_head(folder);
