@@ -43,8 +43,6 @@ class GpuElseHost : public Backend {
 }  // namespace
 
 std::unique_ptr<Backend> make_backend(const Mdcsrn& network, const BackendOptions& options) {
-  if (options.kind == BackendKind::ref && options.device == DeviceKind::cuda)
-    throw Error(Status::bad_usage, "--backend ref computes on the host; --device cuda does not go with it");
   if (options.kind == BackendKind::ref || options.device == DeviceKind::cpu) return make_host_backend(network, options);
   std::string why_not;
   if (options.device == DeviceKind::automatic && !cuda_plugin_is_installed())

@@ -174,6 +174,8 @@ void use_paper_settings(Arguments& a) {
 void run(Arguments& a) {
   a.options.backend.patch = parse_patch(a.patch);
   apply(a.device, a.options.backend);
+  if (a.options.backend.kind == BackendKind::ref && a.options.backend.device == DeviceKind::cuda)
+    throw Error(Status::bad_usage, "--backend ref computes on the host; --device cuda does not go with it");
   if (!a.upsample.empty()) a.options.upsample = parse_factors(a.upsample);
   if (a.max_memory) a.options.backend.max_memory = parse_bytes(*a.max_memory);
   if (a.paper) use_paper_settings(a);
