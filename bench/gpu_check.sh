@@ -32,12 +32,6 @@ summary=$out/summary.txt
 : >"$summary"
 failed=0
 
-# Our own programs with the libraries that were brought along, nobody else's.
-ours() {
-  local folder=$PWD/build/gpu/lib
-  [ -d "$folder" ] || folder=
-  env SRENGINE_CUDA_PLUGIN="$PWD/build/gpu/libsrengine_cuda.so" ${folder:+LD_LIBRARY_PATH="$folder"} "$@"
-}
 wanted() { [[ " ${sections[*]} " == *" $1 "* ]]; }
 # report NAME STATUS TEXT
 report() {
@@ -50,10 +44,7 @@ step() {
   local name=$1 log=$out/$2 start=$SECONDS left=$((deadline - SECONDS))
   shift 2
   if [ $left -lt 5 ]; then report "$name" skipped "no time is left for $log"; return 1; fi
-  local as=()
-  [ "$1" = ours ] && as=(env SRENGINE_CUDA_PLUGIN="$PWD/build/gpu/libsrengine_cuda.so") && shift
-  [ ${#as[@]} -gt 0 ] && [ -d build/gpu/lib ] && as+=(LD_LIBRARY_PATH="$PWD/build/gpu/lib")
-  if timeout $left "${as[@]}" "$@" >"$log" 2>&1; then report "$name" ok "$((SECONDS - start)) s, $log"; return 0; fi
+  if timeout $left "$@" >"$log" 2>&1; then report "$name" ok "$((SECONDS - start)) s, $log"; return 0; fi
   report "$name" FAILED "$((SECONDS - start)) s: $(grep -v '^$' "$log" | tail -n 1 | cut -c1-120)"
   return 1
 }
@@ -71,18 +62,21 @@ if [ ! -x $program ]; then
   echo "gpu_check.sh: $program is not there; run the section build, or bench/gpu_bundle.sh on a machine with the packages" >&2
   exit 2
 fi
-ours $program backends | tee "$out/backends.txt" >&2
+# Our own programs with the libraries that were brought along, nobody else's.
+ours=(env SRENGINE_CUDA_PLUGIN="$PWD/build/gpu/libsrengine_cuda.so")
+[ -d build/gpu/lib ] && ours+=(LD_LIBRARY_PATH="$PWD/build/gpu/lib")
+"${ours[@]}" $program backends | tee "$out/backends.txt" >&2
 
 if wanted tests; then
-  step tests conv3d.log ours env SRENGINE_TEST_GPU=1 build/gpu/tests/test_conv3d_cuda
-  step tests network.log ours env SRENGINE_TEST_GPU=1 build/gpu/tests/test_network_cuda
+  step tests conv3d.log "${ours[@]}" SRENGINE_TEST_GPU=1 build/gpu/tests/test_conv3d_cuda
+  step tests network.log "${ours[@]}" SRENGINE_TEST_GPU=1 build/gpu/tests/test_network_cuda
 fi
 
 if wanted sanitizer; then
   sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
   if [ -n "$sanitizer" ]; then
     for tool in memcheck racecheck; do
-      step sanitizer $tool.log ours env SRENGINE_TEST_GPU=1 "$sanitizer" --tool $tool --error-exitcode 1 \
+      step sanitizer $tool.log "${ours[@]}" SRENGINE_TEST_GPU=1 "$sanitizer" --tool $tool --error-exitcode 1 \
         build/gpu/tests/test_conv3d_cuda "results on the device*"
     done
   else
@@ -95,7 +89,7 @@ if wanted bench; then
   [ -n "$quick" ] && models=(b4u4) precisions=(fp32) repeats=3
   for model in "${models[@]}"; do
     for precision in "${precisions[@]}"; do
-      step bench "$model-$precision.log" ours $program bench --model "$model" --precision "$precision" \
+      step bench "$model-$precision.log" "${ours[@]}" $program bench --model "$model" --precision "$precision" \
         --device cuda:"$device" --patches $repeats --json "$out/$model-$precision.json"
     done
   done

@@ -5,12 +5,11 @@
 
 #include <algorithm>
 #include <atomic>
-#include <exception>
 #include <mutex>
-#include <thread>
 
 #include "engine/host_backend.h"
 #include "engine/net_mdcsrn.h"
+#include "engine/threads.h"
 #include "kernels/cpu_target.h"
 #include "kernels/memory.h"
 
@@ -134,26 +133,14 @@ class Lane : public PatchOps {
   std::vector<T> scale_, shift_;
 };
 
-// Runs f(thread, item) for every item on one std::thread per lane; the first exception stops all and is thrown on.
+// f(thread, item) for every item; threads take them in turn.
 template <class F>
 void for_each_item(int n_threads, int n_items, F f) {
   std::atomic<int> next{0};
-  std::exception_ptr failure;
-  std::mutex failure_mutex;
-  const auto work = [&](int thread) {
-    try {
-      for (int item = next++; item < n_items; item = next++) f(thread, item);
-    } catch (...) {
-      const std::lock_guard lock(failure_mutex);
-      if (!failure) failure = std::current_exception();
-      next = n_items;
-    }
-  };
-  std::vector<std::thread> threads;
-  for (int thread = 1; thread < n_threads; thread++) threads.emplace_back(work, thread);
-  work(0);
-  for (std::thread& thread : threads) thread.join();
-  if (failure) std::rethrow_exception(failure);
+  std::atomic<bool> failed{false};
+  on_threads(n_threads, failed, [&](int thread) {
+    for (int item = next++; item < n_items && !failed; item = next++) f(thread, item);
+  });
 }
 
 template <class Convs>

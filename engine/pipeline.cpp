@@ -132,9 +132,12 @@ std::future<RestoreReport> Restorer::start_scan(const ScanRequest& request, cons
   report.batch_norm = batch_norm_;
   if (request.measured) report.consistency_weight = request.measured->weight;
 
+  Volume input;
+  MeanAndSd restored;
   for (int t = 0; t < n; t++) {
+    if (t > 0) work->write(restored, input);  // the volume before; the last one is left
     int64_t n_nonfinite = 0;
-    Volume input = timed(report.seconds.read, [&] { return work->reader.read(t, &n_nonfinite); });
+    input = timed(report.seconds.read, [&] { return work->reader.read(t, &n_nonfinite); });
     report.n_nonfinite += n_nonfinite;
     std::optional<DataConsistency> consistency;
     if (request.measured)
@@ -143,7 +146,7 @@ std::future<RestoreReport> Restorer::start_scan(const ScanRequest& request, cons
       input = timed(report.seconds.upsample, [&] { return upsample(input, grid, network_.model.input); });
 
     Intensity& intensity = report.intensities.emplace_back();
-    MeanAndSd restored = mean_and_sd(options_.flips, [&](int which) {
+    restored = mean_and_sd(options_.flips, [&](int which) {
       const Progress of_scan = [&](int done, int total) {
         return !progress || progress((t * options_.flips + which) * total + done, n * options_.flips * total);
       };
@@ -159,20 +162,15 @@ std::future<RestoreReport> Restorer::start_scan(const ScanRequest& request, cons
     if (backend_->why_not_gpu != said_why_not_gpu_)
       work->notes.push_back(fmt::format("{}: the CPU took over from the GPU: {}", request.input.string(),
                                         said_why_not_gpu_ = backend_->why_not_gpu));
-    if (report.n_nonfinite_result > 0 && options_.backend.precision == cuda::Precision::f16)
-      work->notes.push_back(
-          fmt::format("{}: f16 ends at 65504; --precision bf16, tf32 or fp32 goes further", request.input.string()));
     if (domain_ && t == 0) work->unlike = outside_domain(*domain_, input, voxel_edges_mm(info, grid), request.input);
-    if (t < n - 1) {
-      work->write(restored, input);
-      continue;
-    }
-    return std::async([work, restored = std::move(restored), input = std::move(input)] {
-      work->write(restored, input);
-      return work->finish();
-    });
   }
-  return std::async(std::launch::deferred, [work] { return work->finish(); });  // of a scan without volumes
+  if (report.n_nonfinite_result > 0 && options_.backend.precision == cuda::Precision::f16)
+    work->notes.push_back(
+        fmt::format("{}: f16 ends at 65504; --precision bf16, tf32 or fp32 goes further", request.input.string()));
+  return std::async([work, restored = std::move(restored), input = std::move(input)] {
+    work->write(restored, input);
+    return work->finish();
+  });
 }
 
 DataConsistency Restorer::consistency_of(const Volume& scan, const Measured& measured) const {

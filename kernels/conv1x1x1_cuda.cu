@@ -56,15 +56,8 @@ int blocks_of(Size3 s) {
   return static_cast<int>((s.voxels() + block - 1) / block);
 }
 
-struct Arguments {
-  FeatureMaps x, y;
-  int x_first, y_first;
-  int ci, co;
-  const float* weights;  // [co / CO][ci][CO]
-  const float* bias;     // or null
-  DevicePrologue prologue;
-  float* image;         // CO = 1: the output [patch][voxel]
-  float* partial_sums;  // or null
+struct Arguments : ConvArguments<float> {  // weights: [co / CO][ci][CO]
+  float* image;                            // CO = 1: the output [patch][voxel]
 };
 
 // grid: (runs of voxels of the patch, co / CO, patches)
@@ -162,17 +155,7 @@ void conv1x1x1_pack(const ConvWeights& conv, float* packed) {
 }
 
 void conv1x1x1_forward(const Conv3dForward& f, Stream stream) {
-  const Arguments a = {f.x.maps,
-                       f.y.maps,
-                       f.x.channels.first,
-                       f.y.channels.first,
-                       f.shape.ci,
-                       f.shape.co,
-                       static_cast<const float*>(f.packed_weights),
-                       f.bias,
-                       f.prologue,
-                       f.y.image,
-                       f.partial_sums};
+  const Arguments a = {arguments_of<float>(f), f.y.image};
   with_storage(f.precision, [&](auto zero) {
     using T = decltype(zero);
     // Of what is stored in 2 bytes, tensor cores make all layers but the combination (kernels/cuda_api_cuda.cu).

@@ -29,10 +29,6 @@ namespace {
 constexpr int kWarps = 4, kThreads = 32 * kWarps;
 constexpr int kChunk = 16;  // input channels: a quad for each lane of four
 
-constexpr int tiles(int n, int tile) {
-  return (n + tile - 1) / tile;
-}
-
 // Output channels go in groups of at most twelve n-tiles, or an input would be activated twice in a bottleneck.
 int groups_of(int co) {
   return tiles(co, 96);
@@ -81,15 +77,7 @@ int blocks_of(Size3 s) {
   return static_cast<int>((s.voxels() + block - 1) / block);
 }
 
-struct Arguments {
-  FeatureMaps x, y;
-  int x_first, y_first;  // channels
-  int ci, co;
-  const uint2* weights;  // [group][chunk][step][NT][lane]: the lane's b[0] and b[1]
-  const float* bias;     // [co] or null
-  DevicePrologue prologue;
-  float* partial_sums;  // or null
-};
+using Arguments = ConvArguments<uint2>;  // weights: [group][chunk][step][NT][lane]: the lane's b[0] and b[1]
 
 // The lane's quads of voxels g and g + 8 of each fragment. `missing`: of a chunk that ends early, zero.
 template <class T, int VOXELS>
@@ -231,16 +219,7 @@ void conv1x1x1_tensor_pack(const ConvWeights& conv, Precision precision, void* p
 }
 
 void conv1x1x1_tensor_forward(const Conv3dForward& f, Stream stream) {
-  const Arguments a = {f.x.maps,
-                       f.y.maps,
-                       f.x.channels.first,
-                       f.y.channels.first,
-                       f.shape.ci,
-                       f.shape.co,
-                       static_cast<const uint2*>(f.packed_weights),
-                       f.bias,
-                       f.prologue,
-                       f.partial_sums};
+  const Arguments a = arguments_of<uint2>(f);
   with_operand(f.precision,
                [&](auto p) { with_n_tiles(f.shape.co, [&](auto n_tiles) { launch<p(), n_tiles()>(a, stream); }); });
 }

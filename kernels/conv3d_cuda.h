@@ -8,7 +8,6 @@ namespace sr::cuda {
 
 // 3x3x3, ci a multiple of 4, co a multiple of 4 or 1; 1 only with f16 and bf16.
 int conv3x3x3_direct_parts(Size3 patch);
-int64_t conv3x3x3_direct_packed_elements(const ConvWeights& shape);
 void conv3x3x3_direct_pack(const ConvWeights& conv, float* packed);
 void conv3x3x3_direct_forward(const Conv3dForward& conv, Stream stream);
 

@@ -29,9 +29,6 @@ constexpr int kPitch = 28;
 constexpr int kPlane = kHaloY * kPitch, kChannel = kHaloZ * kPlane;
 static_assert(kThreads % 32 == 0 && kPitch >= kHaloX && kPitch % 4 == 0 && (kRows * kPitch) % 32 == 24);
 
-constexpr int tiles(int n, int tile) {
-  return (n + tile - 1) / tile;
-}
 int blocks_of(Size3 s) {
   return tiles(s.w, kTileX) * tiles(s.h, kTileY) * tiles(s.d, kTileZ);
 }
@@ -44,15 +41,8 @@ int group_of(int co) {
   return 4;
 }
 
-struct Arguments {
-  FeatureMaps x, y;
-  int x_first, y_first;  // channels
-  int ci, co;
-  const float* weights;  // [co / CO][ci][27][CO]
-  const float* bias;     // [co] or null
-  DevicePrologue prologue;
-  float* image;         // CO = 1: the output [patch][voxel]
-  float* partial_sums;  // or null
+struct Arguments : ConvArguments<float> {  // weights: [co / CO][ci][27][CO]
+  float* image;                            // CO = 1: the output [patch][voxel]
 };
 
 // Loads a quad of input channels of the block's tile and its halo, activated, zero outside the patch.
@@ -210,17 +200,7 @@ void conv3x3x3_direct_pack(const ConvWeights& conv, float* packed) {
 }
 
 void conv3x3x3_direct_forward(const Conv3dForward& f, Stream stream) {
-  const Arguments a = {f.x.maps,
-                       f.y.maps,
-                       f.x.channels.first,
-                       f.y.channels.first,
-                       f.shape.ci,
-                       f.shape.co,
-                       static_cast<const float*>(f.packed_weights),
-                       f.bias,
-                       f.prologue,
-                       f.y.image,
-                       f.partial_sums};
+  const Arguments a = {arguments_of<float>(f), f.y.image};
   const Size3 size = f.x.maps.size;
   const int n = f.x.maps.n_patches;
   with_storage(f.precision, [&](auto zero) {

@@ -13,9 +13,6 @@ namespace {
 constexpr int kTileX = 32, kTileY = 4, kThreads = kTileX * kTileY;
 constexpr int kHaloX = kTileX + 2, kHaloY = kTileY + 2;
 
-constexpr int tiles(int n, int tile) {
-  return (n + tile - 1) / tile;
-}
 int blocks_of(Size3 s) {
   return tiles(s.w, kTileX) * tiles(s.h, kTileY) * s.d;
 }

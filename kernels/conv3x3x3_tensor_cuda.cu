@@ -43,9 +43,6 @@ constexpr int kWarps = 4, kThreads = 32 * kWarps;
 constexpr int kTile = 8, kHalo = kTile + 2, kHaloVoxels = kHalo * kHalo * kHalo;
 constexpr int kPlanesZ = kTile / kWarps, kRunsY = kTile / 2;  // of a warp: 2 x 4 fragments of two runs
 
-constexpr int tiles(int n, int tile) {
-  return (n + tile - 1) / tile;
-}
 int blocks_of(Size3 s) {
   return tiles(s.w, kTile) * tiles(s.h, kTile) * tiles(s.d, kTile);
 }
@@ -67,15 +64,7 @@ constexpr int blocks_per_multiprocessor = 5 - NT;
 template <int NT>
 constexpr int loads_of = NT < 3 ? 4 : 8;
 
-struct Arguments {
-  FeatureMaps x, y;
-  int x_first, y_first;  // channels
-  int ci, co;
-  const uint2* weights;  // [group][chunk][kx][kz][ky][NT][lane]: the lane's b[0] and b[1]
-  const float* bias;     // [co] or null
-  DevicePrologue prologue;
-  float* partial_sums;  // or null
-};
+using Arguments = ConvArguments<uint2>;  // weights: [group][chunk][kx][kz][ky][NT][lane]: the lane's b[0] and b[1]
 
 // Activates one plane of a chunk of the block's tile and its halo; zero outside the patch. n_quads: of the plane that
 // the layer has, none or more.
@@ -273,16 +262,7 @@ void conv3x3x3_tensor_pack(const ConvWeights& conv, Precision precision, void* p
 }
 
 void conv3x3x3_tensor_forward(const Conv3dForward& f, Stream stream) {
-  const Arguments a = {f.x.maps,
-                       f.y.maps,
-                       f.x.channels.first,
-                       f.y.channels.first,
-                       f.shape.ci,
-                       f.shape.co,
-                       static_cast<const uint2*>(f.packed_weights),
-                       f.bias,
-                       f.prologue,
-                       f.partial_sums};
+  const Arguments a = arguments_of<uint2>(f);
   with_operand(f.precision, [&](auto p) {
     switch (n_tiles_of(f.shape.co)) {
       case 1:

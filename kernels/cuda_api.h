@@ -24,6 +24,10 @@ enum class Precision : int {
   bf16,  // bfloat16 storage, tensor cores: 8.0 and newer
 };
 
+inline const char* to_string(Precision p) {
+  return p == Precision::f16 ? "f16" : p == Precision::bf16 ? "bf16" : p == Precision::tf32 ? "tf32" : "fp32";
+}
+
 struct DeviceInfo {
   char name[256];
   int capability_major, capability_minor;  // 9, 0: Hopper
@@ -125,8 +129,6 @@ struct Api {
   // Memory, of the device in use. Freshly allocated memory holds anything.
   Result (*allocate)(void** device, int64_t n_bytes);
   void (*release)(void* device);
-  Result (*allocate_pinned)(void** host, int64_t n_bytes);
-  void (*release_pinned)(void* host);
   Result (*upload)(void* device, const void* host, int64_t n_bytes, Stream stream);
   Result (*download)(void* host, const void* device, int64_t n_bytes, Stream stream);
 
@@ -142,7 +144,6 @@ struct Api {
   Result (*create_event)(Event* event);
   void (*destroy_event)(Event event);
   Result (*record)(Event event, Stream stream);
-  Result (*wait)(Stream stream, Event event);                          // what follows on the stream comes after
   Result (*elapsed_ms)(Event first, Event last, float* milliseconds);  // both have passed
 
   // What the device in use can do at most (kernels/limits_cuda.h).

@@ -93,13 +93,6 @@ Result allocate(void** device, int64_t n_bytes) {
 void release(void* device) {
   cudaFree(device);
 }
-Result allocate_pinned(void** host, int64_t n_bytes) {
-  return check(cudaMallocHost(host, static_cast<size_t>(n_bytes)), "allocating pinned memory");
-}
-void release_pinned(void* host) {
-  cudaFreeHost(host);
-}
-
 cudaStream_t stream_of(Stream stream) {
   return static_cast<cudaStream_t>(stream);
 }
@@ -160,9 +153,6 @@ void destroy_event(Event event) {
 }
 Result record(Event event, Stream stream) {
   return check(cudaEventRecord(event_of(event), stream_of(stream)), "recording an event");
-}
-Result wait(Stream stream, Event event) {
-  return check(cudaStreamWaitEvent(stream_of(stream), event_of(event), 0), "waiting for an event");
 }
 Result elapsed_ms(Event first, Event last, float* milliseconds) {
   return check(cudaEventElapsedTime(milliseconds, event_of(first), event_of(last)), "timing");
@@ -393,8 +383,6 @@ constexpr Api api = {
     .use_device = use_device,
     .allocate = allocate,
     .release = release,
-    .allocate_pinned = allocate_pinned,
-    .release_pinned = release_pinned,
     .upload = upload,
     .download = download,
     .create_stream = create_stream,
@@ -407,7 +395,6 @@ constexpr Api api = {
     .create_event = create_event,
     .destroy_event = destroy_event,
     .record = record,
-    .wait = wait,
     .elapsed_ms = elapsed_ms,
     .measure_limits = checked_measure_limits,
     .supports = supports,

@@ -121,6 +121,38 @@ __device__ __forceinline__ void store_sums(const float (&sum)[N], const float (&
   }
 }
 
+// How many tiles cover n.
+constexpr int tiles(int n, int tile) {
+  return (n + tile - 1) / tile;
+}
+
+// What a convolution over channels of the feature maps is launched with. Weight: the type in which its kernel reads
+// packed weights.
+template <class Weight>
+struct ConvArguments {
+  FeatureMaps x, y;
+  int x_first, y_first;  // channels
+  int ci, co;
+  const Weight* weights;
+  const float* bias;  // [co] or null
+  DevicePrologue prologue;
+  float* partial_sums;  // or null
+};
+
+template <class Weight>
+ConvArguments<Weight> arguments_of(const Conv3dForward& f) {
+  return {.x = f.x.maps,
+          .y = f.y.maps,
+          .x_first = f.x.channels.first,
+          .y_first = f.y.channels.first,
+          .ci = f.shape.ci,
+          .co = f.shape.co,
+          .weights = static_cast<const Weight*>(f.packed_weights),
+          .bias = f.bias,
+          .prologue = f.prologue,
+          .partial_sums = f.partial_sums};
+}
+
 // f(element, element) for the storage type of a precision: with_storage(p, [&](auto zero) { using T = decltype(zero);
 // })
 template <class F>

@@ -25,10 +25,6 @@ constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 constexpr Precision all_precisions[] = {Precision::fp32, Precision::tf32, Precision::f16, Precision::bf16};
 constexpr Precision on_tensor_cores[] = {Precision::tf32, Precision::f16, Precision::bf16};
 
-const char* name_of(Precision p) {
-  return p == Precision::fp32 ? "fp32" : p == Precision::tf32 ? "tf32" : p == Precision::f16 ? "f16" : "bf16";
-}
-
 // Features as a precision stores them, and back.
 using Bytes = std::vector<char>;
 bool is_short(Precision p) {
@@ -219,7 +215,7 @@ double check(const Problem& p) {
   const Outcome got = run(p);
   const std::vector<float> features = from_stored(got.stored, p.precision);
   const ConvCase& c = p.c;
-  INFO(to_string(c) << " " << name_of(p.precision));
+  INFO(to_string(c) << " " << cuda::to_string(p.precision));
   double square = 0, worst = 0;
   for (const ChannelSums& s : p.expected_sums) square += s.sum_of_squares;
   const double rms = std::sqrt(square / static_cast<double>(p.expected.size()));
@@ -256,8 +252,8 @@ void check_all(const std::vector<ConvCase>& cases, Precision p = Precision::fp32
     const double share = check(Problem(c, 1, p));
     if (share > worst) worst = share, where = to_string(c);
   }
-  std::printf("%s %s: %zu cases, largest error %.0f %% of the tolerance (%s)\n", api().description(), name_of(p),
-              cases.size(), 100 * worst, where.c_str());
+  std::printf("%s %s: %zu cases, largest error %.0f %% of the tolerance (%s)\n", api().description(),
+              cuda::to_string(p), cases.size(), 100 * worst, where.c_str());
 }
 
 bool supported(const ConvCase& c) {
@@ -343,7 +339,7 @@ TEST_CASE("precisions are refused where the device has no tensor cores for them"
     int taken = 0;
     for (const Precision p : all_precisions) {
       const char* why = api().supports(shape, p);
-      if (why) CHECK_THAT(std::string(why), ContainsSubstring(name_of(p)));
+      if (why) CHECK_THAT(std::string(why), ContainsSubstring(cuda::to_string(p)));
       taken += !why;
     }
     CHECK(taken == n_taken);

@@ -26,11 +26,10 @@ void add_device_options(CLI::App* command, DeviceArguments& a) {
       command, a.device,
       "auto: the first GPU, or the CPU where there is none; cpu; cuda, cuda:1, cuda:0,1: these GPUs or an "
       "error");
-  add_choice<cuda::Precision>(command, "--precision", a.precision,
-                              {{"fp32", cuda::Precision::fp32},
-                               {"tf32", cuda::Precision::tf32},
-                               {"f16", cuda::Precision::f16},
-                               {"bf16", cuda::Precision::bf16}},
+  using enum cuda::Precision;
+  Choices<cuda::Precision> words;
+  for (const cuda::Precision p : {fp32, tf32, f16, bf16}) words.emplace_back(cuda::to_string(p), p);
+  add_choice<cuda::Precision>(command, "--precision", a.precision, words,
                               "how GPUs store and multiply features (default: fp32; the CPU always does fp32)");
 }
 

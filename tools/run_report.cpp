@@ -17,13 +17,6 @@ const char* name(ConvAlgorithm a) {
   return a == ConvAlgorithm::direct ? "direct" : a == ConvAlgorithm::winograd2 ? "winograd2" : "winograd4";
 }
 
-const char* name(cuda::Precision p) {
-  return p == cuda::Precision::f16    ? "f16"
-         : p == cuda::Precision::bf16 ? "bf16"
-         : p == cuda::Precision::tf32 ? "tf32"
-                                      : "fp32";
-}
-
 }  // namespace
 
 nlohmann::json scan_report(const RestoreReport& r) {
@@ -64,7 +57,7 @@ nlohmann::json run_report(const std::filesystem::path& weights_path, const Weigh
                            {"batch_norm", to_string(restorer.batch_norm())},
                            {"flips", options.flips},
                            {"conv", name(options.backend.conv)},
-                           {"precision", name(options.backend.precision)},
+                           {"precision", cuda::to_string(options.backend.precision)},
                            {"dtype", options.type == OutputType::float32 ? "float32" : "input"},
                            {"threads", restorer.backend().threads()},
                            {"batch", restorer.backend().batch()},
