@@ -1,0 +1,28 @@
+// The trained numbers of a network in one row: what Adam steps over, what ranks add up, what a checkpoint keeps.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "weights/weights_file.h"
+
+namespace sr::train {
+
+// One tensor's place in the row. Example b4u4: {"stem.conv.weight", 0, 648}, {"blocks.0.units.0.norm.weight", 648, 24}.
+struct ParameterRange {
+  std::string name;
+  int64_t offset, count;
+};
+
+// Convolutions' weights and biases, norms' gamma and beta, in the order of the weights file's table; running statistics
+// are not trained.
+std::vector<ParameterRange> parameter_ranges(const Weights& weights);
+int64_t parameter_count(const std::vector<ParameterRange>& ranges);
+
+std::vector<float> gather_parameters(const Weights& weights, const std::vector<ParameterRange>& ranges);
+void scatter_parameters(const std::vector<float>& row, const std::vector<ParameterRange>& ranges, Weights& weights);
+
+// Running mean 0 and variance 1 for every norm that has none.
+void add_running_statistics(Weights& weights);
+
+}  // namespace sr::train
