@@ -69,8 +69,7 @@ class Conv1x1x1Item {
         combine(at, n);
       else
         for (int c0 = 0; c0 < job_.x.count; c0 += plan_.chunk) multiply_chunk(at, n, c0);
-      for (int co = 0; co < job_.y.count; co++)
-        write_rows(job_, co, product_ + co * plan_.product, n, job_.f.at(job_.y.first + co) + at, sums_[co]);
+      for (int co = 0; co < job_.y.count; co++) write_rows(job_, co, product_ + co * plan_.product, n, at, sums_[co]);
     }
   }
 

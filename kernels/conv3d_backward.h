@@ -18,6 +18,7 @@
 // once, before the channel's own gradient is used.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "kernels/conv3d.h"
@@ -49,9 +50,13 @@ void add_affine(Features<T> f, Features<T> g, Channels channels, const double* s
 void conv3d_backward_data_cpu(Features<float> f, Features<float> g, Channels x, Prologue<float> prologue,
                               const PackedConv& transposed, Channels y, bool accumulate, GradientSums* sums,
                               ConvScratch& scratch);
+// Over all patches of a batch, whose layouts are the same: features and gradients of one patch each.
+struct TrainedPatch {
+  Features<float> f, g;
+};
 // algorithm: winograd4 and winograd2 gather the gradient on transformed tiles, with as many multiplications less as in
 // the forward pass; 1x1x1 kernels and those with few channels are computed directly.
-void conv3d_backward_weights_cpu(Features<float> f, Features<float> g, Channels x, Prologue<float> prologue, int size,
+void conv3d_backward_weights_cpu(std::span<const TrainedPatch> patches, Channels x, Prologue<float> prologue, int size,
                                  Channels y, ConvAlgorithm algorithm, double* dweight, double* dbias,
                                  ConvScratch& scratch);
 

@@ -5,6 +5,7 @@
 
 #include <omp.h>
 
+#include "kernels/conv3d_backward.h"
 #include "kernels/conv3d_impl.h"
 #include "kernels/simd_targets.h"
 
@@ -41,18 +42,19 @@ namespace sr {
 
 HWY_EXPORT(run_item);
 
-namespace {
-
-std::vector<float> voxel_mask(const Layout& layout, const ConvPlan& plan) {
+std::vector<float> voxel_mask(const Layout& layout, int n_rows) {
   float all_bits;
   std::memset(&all_bits, 0xff, sizeof all_bits);
-  std::vector<float> mask(static_cast<size_t>((plan.rows + 2) * layout.row), 0.0f);
+  std::vector<float> mask(static_cast<size_t>(n_rows * layout.row), 0.0f);
   for (size_t i = 0; i < mask.size(); i++)
     if (static_cast<ptrdiff_t>(i) % layout.row < layout.size.w) std::memcpy(&mask[i], &all_bits, sizeof all_bits);
   return mask;
 }
 
-}  // namespace
+void reserve(ConvScratch::Impl& scratch, ptrdiff_t n_floats) {
+  for (ThreadScratch& thread : scratch.of_thread)
+    if (thread.buffer.size() < static_cast<size_t>(n_floats)) thread.buffer = HugeBuffer(static_cast<size_t>(n_floats));
+}
 
 ConvScratch::ConvScratch(int n_threads) : impl_(std::make_unique<Impl>()) {
   impl_->n_threads = std::max(1, n_threads);
@@ -64,31 +66,58 @@ int ConvScratch::n_threads() const {
   return impl_->n_threads;
 }
 
-void conv3d_forward_cpu(Features<float> f, Channels x, Prologue<float> prologue, const PackedConv& conv, Channels y,
-                        ChannelSums* sums, ConvScratch& scratch) {
-  const ConvPlan plan = plan_conv3d(f.layout, conv.impl());
-  ConvScratch::Impl& s = scratch.impl();
-  s.mask = voxel_mask(f.layout, plan);
-  s.partial.assign(static_cast<size_t>(plan.n_items()) * y.count, {});
-  for (ThreadScratch& thread : s.of_thread)
-    if (thread.buffer.size() < static_cast<size_t>(plan.total))
-      thread.buffer = HugeBuffer(static_cast<size_t>(plan.total));
+namespace {
 
-  const ConvJob job = {++s.n_jobs, f, x, y, prologue, &conv.impl(), plan, s.mask.data()};
+// job.id, plan and mask are filled in here. sums: the items' sums added up, or null.
+void run_conv3d(ConvJob job, ConvScratch::Impl& s, ChannelSums* sums) {
+  job.plan = plan_conv3d(job.f.layout, *job.conv);
+  job.id = ++s.n_jobs;
+  s.mask = voxel_mask(job.f.layout, job.plan.rows + 2);
+  job.mask = s.mask.data();
+  s.partial.assign(static_cast<size_t>(job.plan.n_items()) * job.y.count, {});
+  reserve(s, job.plan.total);
+
   const auto run = HWY_DYNAMIC_DISPATCH(run_item);
 #pragma omp parallel for num_threads(s.n_threads) schedule(dynamic, 1)
-  for (int item = 0; item < plan.n_items(); item++)
+  for (int item = 0; item < job.plan.n_items(); item++)
     run(job, item, s.of_thread[static_cast<size_t>(omp_get_thread_num())],
-        s.partial.data() + ptrdiff_t{item} * y.count);
+        s.partial.data() + ptrdiff_t{item} * job.y.count);
 
   if (!sums) return;
-  std::fill_n(sums, y.count, ChannelSums{});
-  for (int item = 0; item < plan.n_items(); item++)
-    for (int co = 0; co < y.count; co++) {
-      const ChannelSums& part = s.partial[static_cast<size_t>(ptrdiff_t{item} * y.count + co)];
+  std::fill_n(sums, job.y.count, ChannelSums{});
+  for (int item = 0; item < job.plan.n_items(); item++)
+    for (int co = 0; co < job.y.count; co++) {
+      const ChannelSums& part = s.partial[static_cast<size_t>(ptrdiff_t{item} * job.y.count + co)];
       sums[co].sum += part.sum;
       sums[co].sum_of_squares += part.sum_of_squares;
     }
+}
+
+}  // namespace
+
+void conv3d_forward_cpu(Features<float> f, Channels x, Prologue<float> prologue, const PackedConv& conv, Channels y,
+                        ChannelSums* sums, ConvScratch& scratch) {
+  run_conv3d({.id = 0, .f = f, .x = x, .y = y, .prologue = prologue, .conv = &conv.impl(), .plan = {}, .mask = nullptr},
+             scratch.impl(), sums);
+}
+
+void conv3d_backward_data_cpu(Features<float> f, Features<float> g, Channels x, Prologue<float> prologue,
+                              const PackedConv& transposed, Channels y, bool accumulate, GradientSums* sums,
+                              ConvScratch& scratch) {
+  const BackwardData backward = {f.data, prologue, accumulate};
+  std::vector<ChannelSums> channel_sums(static_cast<size_t>(x.count));
+  run_conv3d({.id = 0,
+              .f = g,
+              .x = y,
+              .y = x,
+              .prologue = {},
+              .conv = &transposed.impl(),
+              .plan = {},
+              .mask = nullptr,
+              .backward = &backward},
+             scratch.impl(), channel_sums.data());
+  if (sums)
+    for (size_t c = 0; c < channel_sums.size(); c++) sums[c] = {channel_sums[c].sum, channel_sums[c].sum_of_squares};
 }
 
 }  // namespace sr

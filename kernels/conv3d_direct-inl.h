@@ -68,7 +68,7 @@ HWY_INLINE void direct_item(const ConvJob& job, int item, float* scratch, Channe
       multiply<9, 3>(m, *job.conv, 0, c0, ahead);
     }
     for (int co = 0; co < job.y.count; co++)
-      write_rows(job, co, product + co * plan.product, n, job.f.at(job.y.first + co, z, y0), sums[co]);
+      write_rows(job, co, product + co * plan.product, n, z * layout.plane + y0 * layout.row, sums[co]);
   }
 }
 

@@ -1,7 +1,9 @@
 // What the parts of the CPU convolution share: packed weights, the partition of the work, one thread's scratch.
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <span>
 #include <vector>
 
 #include "kernels/conv3d.h"
@@ -54,6 +56,11 @@ struct ConvPlan {
 
 ConvPlan plan_conv3d(const Layout& layout, const PackedConv::Impl& conv);
 
+// The transforms cost as much for one channel as for many: they pay from a few channels on, on both sides.
+ConvAlgorithm algorithm_in_effect(int size, int ci, int co, ConvAlgorithm wanted);
+// Rows of Winograd's G: point p of a tile sees sum over the three taps t of G[p][t] * weight[t]. Empty for `direct`.
+std::span<const std::array<double, 3>> weight_transform(ConvAlgorithm algorithm);
+
 // The scratch of one thread.
 struct ThreadScratch {
   HugeBuffer buffer;
@@ -61,7 +68,14 @@ struct ThreadScratch {
   float* data() { return buffer.data(); }
 };
 
-// One call of conv3d_forward_cpu.
+// The epilogue of conv3d_backward_data_cpu: gradients pass back through ELU and affine of the features they belong to.
+struct BackwardData {
+  const float* features;  // in the layout of the gradients
+  Prologue<float> prologue;
+  bool accumulate;
+};
+
+// One call of conv3d_forward_cpu or conv3d_backward_data_cpu.
 struct ConvJob {
   int64_t id;  // counts the calls with one ConvScratch, from 1 on
   Features<float> f;
@@ -70,13 +84,19 @@ struct ConvJob {
   const PackedConv::Impl* conv;
   ConvPlan plan;
   const float* mask;  // all bits set on voxels, clear on padding lanes; begins with a row, as long as a band
+  const BackwardData* backward = nullptr;  // set: the results are gradients with respect to activations of y
 };
+
+// What a thread of one ConvScratch keeps for a job.
+void reserve(ConvScratch::Impl& scratch, ptrdiff_t n_floats);
+std::vector<float> voxel_mask(const Layout& layout, int n_rows);
 
 struct ConvScratch::Impl {
   int n_threads;
   std::vector<ThreadScratch> of_thread;
   int64_t n_jobs = 0;
   std::vector<ChannelSums> partial;  // [item][co]
+  std::vector<float> gradients;      // [item][the sums of one item], of conv3d_backward_weights_cpu
   std::vector<float> mask;
 };
 

@@ -8,7 +8,6 @@
 namespace sr {
 namespace {
 
-// Rows of Winograd's G: point p of a tile sees sum over the three taps t of G[p][t] * weight[t].
 // Lavin, Gray, "Fast Algorithms for Convolutional Neural Networks" (arXiv 1509.09308), sections 4.1 and 4.3.
 constexpr std::array<std::array<double, 3>, 1> kIdentity = {};
 constexpr std::array<std::array<double, 3>, 4> kG2 = {{{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}}};
@@ -18,17 +17,6 @@ constexpr std::array<std::array<double, 3>, 6> kG4 = {{{1 / 4., 0, 0},
                                                        {1 / 24., 1 / 12., 1 / 6.},
                                                        {1 / 24., -1 / 12., 1 / 6.},
                                                        {0, 0, 1}}};
-
-std::span<const std::array<double, 3>> weight_transform(ConvAlgorithm algorithm) {
-  if (algorithm == ConvAlgorithm::winograd4) return kG4;
-  if (algorithm == ConvAlgorithm::winograd2) return kG2;
-  return kIdentity;
-}
-
-// The transforms cost as much for one channel as for many: they pay from a few channels on, on both sides.
-ConvAlgorithm algorithm_in_effect(const ConvWeights& conv, ConvAlgorithm wanted) {
-  return conv.size == 1 || conv.ci < 4 || conv.co < 4 ? ConvAlgorithm::direct : wanted;
-}
 
 void pack_winograd(const float* taps, std::span<const std::array<double, 3>> g, ptrdiff_t point_stride,
                    ptrdiff_t tap_stride, float* to) {
@@ -44,9 +32,19 @@ void pack_winograd(const float* taps, std::span<const std::array<double, 3>> g, 
 
 }  // namespace
 
+std::span<const std::array<double, 3>> weight_transform(ConvAlgorithm algorithm) {
+  if (algorithm == ConvAlgorithm::winograd4) return kG4;
+  if (algorithm == ConvAlgorithm::winograd2) return kG2;
+  return kIdentity;
+}
+
+ConvAlgorithm algorithm_in_effect(int size, int ci, int co, ConvAlgorithm wanted) {
+  return size == 1 || ci < 4 || co < 4 ? ConvAlgorithm::direct : wanted;
+}
+
 PackedConv::PackedConv(const ConvWeights& conv, ConvAlgorithm algorithm) : impl_(std::make_unique<Impl>()) {
   Impl& p = *impl_;
-  p.algorithm = algorithm_in_effect(conv, algorithm);
+  p.algorithm = algorithm_in_effect(conv.size, conv.ci, conv.co, algorithm);
   p.size = conv.size;
   p.ci = conv.ci;
   p.co = conv.co;

@@ -1,7 +1,7 @@
 // How a convolution is cut up: sizes of bands, chunks and scratch.
 #include <algorithm>
 
-#include "kernels/conv3d_impl.h"
+#include "kernels/conv3d_gradient_impl.h"
 
 namespace sr {
 namespace {
@@ -33,6 +33,25 @@ void lay_out_scratch(ConvPlan& plan, const PackedConv::Impl& conv, ptrdiff_t n_p
   plan.operand_at = plan.band_at + n_planes * plan.band;
   plan.product_at = plan.operand_at + ptrdiff_t{conv.n_points} * plan.chunk * plan.operand;
   plan.total = plan.product_at + ptrdiff_t{conv.n_points} * conv.co_padded * plan.product + kMargin;
+}
+
+// Sums along a band are worth their last step, over the lanes, if the band is long.
+ConvPlan plan_winograd_gradient(const Layout& layout, const PackedConv::Impl& conv) {
+  ConvPlan plan;
+  plan.tile = conv.algorithm == ConvAlgorithm::winograd4 ? 4 : 2;
+  const auto [d, h, w] = layout.size;
+  const int tile_rows = static_cast<int>(std::clamp<ptrdiff_t>(240 / layout.row, 1, divide_up(h, plan.tile)));
+  plan.rows = tile_rows * plan.tile;
+  plan.n_bands = divide_up(h, plan.rows);
+  split_depth(plan, d);
+  const ptrdiff_t n = tile_rows * layout.row;
+  plan.band = round_up((plan.rows + 2) * layout.row, 16) + kMargin;
+  plan.ring = 2 * plan.band;
+  plan.operand = round_up(n, 16) + 2 * kMargin;
+  plan.product = round_up(n, 16) + kMargin;
+  plan.chunk = std::min(conv.ci, 12);
+  lay_out_scratch(plan, conv, plan.tile + 2);
+  return plan;
 }
 
 ConvPlan plan_winograd(const Layout& layout, const PackedConv::Impl& conv) {
@@ -80,7 +99,9 @@ ConvPlan plan_direct(const Layout& layout, const PackedConv::Impl& conv) {
 ConvPlan plan_1x1x1(const Layout& layout, const PackedConv::Impl& conv) {
   ConvPlan plan;
   const int64_t n_rows = int64_t{layout.size.d} * layout.size.h;
-  plan.rows = static_cast<int>(std::clamp<int64_t>(512 / layout.row, 1, n_rows));  // 2 KiB of each channel
+  // 2 KiB of each channel, or what leaves the products of many outputs (on the way back) in half the cache.
+  const ptrdiff_t run = std::min<ptrdiff_t>(512, kCache / 2 / conv.co_padded);
+  plan.rows = static_cast<int>(std::clamp<int64_t>(run / layout.row, 1, n_rows));
   plan.planes = 8;
   plan.n_bands = divide_up(n_rows, int64_t{plan.rows} * plan.planes);
   plan.chunk = divide_up(conv.ci, divide_up(conv.ci, 60));  // so many pages fit the first TLB (64 entries)
@@ -96,6 +117,21 @@ ConvPlan plan_conv3d(const Layout& layout, const PackedConv::Impl& conv) {
   if (conv.size == 1) return plan_1x1x1(layout, conv);
   if (conv.algorithm == ConvAlgorithm::direct) return plan_direct(layout, conv);
   return plan_winograd(layout, conv);
+}
+
+ConvPlan plan_gradient(const Layout& layout, const PackedConv::Impl& conv) {
+  if (conv.size == 3 && conv.n_points > 1) return plan_winograd_gradient(layout, conv);
+  if (conv.size == 3) return plan_direct(layout, conv);
+  ConvPlan plan;
+  const int64_t n_rows = int64_t{layout.size.d} * layout.size.h;
+  plan.rows = static_cast<int>(std::clamp<int64_t>(512 / layout.row, 1, n_rows));
+  // Items of about a tenth of a patch: each leaves sums of its own, of all weights.
+  plan.planes = std::max(8, divide_up(n_rows, int64_t{plan.rows} * 10));
+  plan.n_bands = divide_up(n_rows, int64_t{plan.rows} * plan.planes);
+  plan.chunk = std::min(conv.ci, 24);
+  plan.operand = round_up(plan.rows * layout.row, 16);
+  lay_out_scratch(plan, conv, 0);
+  return plan;
 }
 
 int64_t conv3d_scratch_bytes(const Layout& layout, const PackedConv& conv) {

@@ -56,14 +56,14 @@ HWY_INLINE ptrdiff_t transform_y(D d, const float* HWY_RESTRICT rows, ptrdiff_t 
 }
 
 // The way back for one row of tiles of one output channel. n_z, n_y: the tile's outputs that exist.
-template <int M, class D>
-HWY_INLINE ptrdiff_t transform_back(D d, const float* HWY_RESTRICT product, ptrdiff_t point_stride, float bias,
-                                    const float* HWY_RESTRICT mask, int n_z, int n_y, const Layout& layout, ptrdiff_t i,
-                                    float* HWY_RESTRICT y, ChannelSums& sums) {
+template <int M, class Epilogue, class D>
+HWY_INLINE ptrdiff_t transform_back(D d, const ConvJob& job, int co, const float* HWY_RESTRICT product,
+                                    ptrdiff_t point_stride, int n_z, int n_y, ptrdiff_t i, ptrdiff_t at,
+                                    ChannelSums& sums) {
   using V = hn::Vec<D>;
   const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(d));
-  const V b = hn::Set(d, bias);
-  LaneSums<D> lane_sums(d);
+  const Layout& layout = job.f.layout;
+  Epilogue epilogue(d, job, co, at);
   for (; i + lanes <= layout.row; i += lanes) {
     V tile[M][M + 2];  // [z output][y point]
     SR_UNROLL for (int py = 0; py < M + 2; py++) {
@@ -73,27 +73,26 @@ HWY_INLINE ptrdiff_t transform_back(D d, const float* HWY_RESTRICT product, ptrd
       Winograd<M>::output(d, v);
       SR_UNROLL for (int z = 0; z < M; z++) tile[z][py] = v[z];
     }
-    const V voxels = hn::LoadU(d, mask + i);
+    const V voxels = hn::LoadU(d, job.mask + i);
     SR_UNROLL for (int z = 0; z < M; z++) {
       if (z >= n_z) break;
       Winograd<M>::output(d, tile[z]);
       SR_UNROLL for (int r = 0; r < M; r++) {
         if (r >= n_y) break;
-        const V value = hn::And(hn::Add(tile[z][r], b), voxels);
-        hn::StoreU(value, d, y + z * layout.plane + r * layout.row + i);
-        lane_sums.add(value);
+        epilogue.put(d, tile[z][r], voxels, z * layout.plane + r * layout.row + i);
       }
     }
   }
-  lane_sums.flush(d, sums);
+  epilogue.flush(d, sums);
   return i;
 }
 
+// An item's way in, steps 1 and 2.
 template <int M>
-class WinogradItem {
- public:
-  WinogradItem(const ConvJob& job, int item, ThreadScratch& scratch, ChannelSums* sums)
-      : job_(job), plan_(job.plan), layout_(job.f.layout), scratch_(scratch.data()), sums_(sums) {
+class WinogradInput {
+ protected:
+  WinogradInput(const ConvJob& job, int item, ThreadScratch& scratch)
+      : job_(job), plan_(job.plan), layout_(job.f.layout), scratch_(scratch.data()) {
     if (scratch.prepared_for != job.id) clear_margins();
     scratch.prepared_for = job.id;
     const auto [d, h, w] = layout_.size;
@@ -107,39 +106,14 @@ class WinogradItem {
     n_band_ = (bottom - top_) * layout_.row;
   }
 
-  void run() {
-    std::fill_n(band(), (M + 2) * plan_.band, 0.0f);  // for rows above and below the volume, where nothing is written
-    for (int c = 0; c < job_.x.count; c++) start_ring(c);
-    for (int z = z0_; z < z1_; z += M) {
-      for (int c0 = 0; c0 < job_.x.count; c0 += plan_.chunk) {
-        const int n_channels = std::min(plan_.chunk, job_.x.count - c0);
-        for (int c = 0; c < n_channels; c++) transform(c0 + c, z, operand(0, c));
-        Ahead ahead = next_inputs(c0 + n_channels, z);
-        multiply_points(c0, n_channels, ahead);
-      }
-      write(z);
-    }
-  }
-
- private:
   float* kept(int c) const { return scratch_ + plan_.ring_at + c * plan_.ring; }
   float* band() const { return scratch_ + plan_.band_at; }
   float* operand(int point, int c) const {
     return scratch_ + plan_.operand_at + (ptrdiff_t{point} * plan_.chunk + c) * plan_.operand + kMargin;
   }
-  float* product(int point) const {
-    return scratch_ + plan_.product_at + ptrdiff_t{point} * job_.conv->co_padded * plan_.product;
-  }
 
-  // Zeros for x = -1, in front of each row of operands. Items do not write there, so once per thread and job will do.
-  void clear_margins() {
-    std::fill_n(scratch_ + plan_.operand_at, kMargin, 0.0f);
-    for (int point = 0; point < job_.conv->n_points; point++)
-      for (int c = 0; c < plan_.chunk; c++) {
-        float* row = operand(point, c);
-        std::fill(row - kMargin, row, 0.0f);
-      }
-  }
+  // For rows above and below the volume, where nothing is written.
+  void clear_band() { std::fill_n(band(), (M + 2) * plan_.band, 0.0f); }
 
   // Planes z0 - 1 and z0, activated: what the first step finds in place of a step before it.
   void start_ring(int c) {
@@ -178,6 +152,56 @@ class WinogradItem {
       }
   }
 
+  const ConvJob& job_;
+  const ConvPlan& plan_;
+  const Layout& layout_;
+  float* scratch_;
+  int y0_, z0_, z1_, tile_rows_;
+  int top_;           // first row that exists, of the band and the row above it
+  ptrdiff_t above_;   // where it lies in band()
+  ptrdiff_t n_band_;  // floats of the rows that exist
+
+ private:
+  // Zeros for x = -1, in front of each row of operands. Items do not write there, so once per thread and job will do.
+  void clear_margins() {
+    std::fill_n(scratch_ + plan_.operand_at, kMargin, 0.0f);
+    for (int point = 0; point < job_.conv->n_points; point++)
+      for (int c = 0; c < plan_.chunk; c++) {
+        float* row = operand(point, c);
+        std::fill(row - kMargin, row, 0.0f);
+      }
+  }
+};
+
+template <int M>
+class WinogradItem : WinogradInput<M> {
+  using Input = WinogradInput<M>;
+  using Input::job_, Input::plan_, Input::layout_, Input::scratch_, Input::y0_, Input::z0_, Input::z1_;
+  using Input::tile_rows_, Input::top_, Input::n_band_, Input::operand;
+
+ public:
+  WinogradItem(const ConvJob& job, int item, ThreadScratch& scratch, ChannelSums* sums)
+      : Input(job, item, scratch), sums_(sums) {}
+
+  void run() {
+    this->clear_band();
+    for (int c = 0; c < job_.x.count; c++) this->start_ring(c);
+    for (int z = z0_; z < z1_; z += M) {
+      for (int c0 = 0; c0 < job_.x.count; c0 += plan_.chunk) {
+        const int n_channels = std::min(plan_.chunk, job_.x.count - c0);
+        for (int c = 0; c < n_channels; c++) this->transform(c0 + c, z, operand(0, c));
+        Ahead ahead = next_inputs(c0 + n_channels, z);
+        multiply_points(c0, n_channels, ahead);
+      }
+      write(z);
+    }
+  }
+
+ private:
+  float* product(int point) const {
+    return scratch_ + plan_.product_at + ptrdiff_t{point} * job_.conv->co_padded * plan_.product;
+  }
+
   // What transform() reads next: the chunk from channel c on, or the first one of the next step.
   Ahead next_inputs(int c, int z) const {
     if (c == job_.x.count) {
@@ -212,30 +236,31 @@ class WinogradItem {
   }
 
   void write(int z) {
+    if (!job_.backward)
+      write_as<ForwardEpilogue>(z);
+    else if (job_.backward->prologue.scale)
+      write_as<BackwardNormElu>(z);
+    else
+      write_as<BackwardPlain>(z);
+  }
+
+  template <template <class> class Epilogue>
+  void write_as(int z) {
     const ptrdiff_t point_stride = job_.conv->co_padded * plan_.product;
     const int n_z = std::min(M, layout_.size.d - z);
     for (int co = 0; co < job_.y.count; co++)
       for (int t = 0; t < tile_rows_; t++) {
         const int y = y0_ + t * M, n_y = std::min(M, layout_.size.h - y);
         const float* products = product(0) + co * plan_.product + t * layout_.row;
-        const float bias = job_.conv->bias[static_cast<size_t>(co)];
-        float* to = job_.f.at(job_.y.first + co, z, y);
+        const ptrdiff_t at = z * layout_.plane + y * layout_.row;
         const ptrdiff_t i =
-            transform_back<M>(Wide(), products, point_stride, bias, job_.mask, n_z, n_y, layout_, 0, to, sums_[co]);
+            transform_back<M, Epilogue<Wide>>(Wide(), job_, co, products, point_stride, n_z, n_y, 0, at, sums_[co]);
         if (i < layout_.row)
-          transform_back<M>(Narrow(), products, point_stride, bias, job_.mask, n_z, n_y, layout_, i, to, sums_[co]);
+          transform_back<M, Epilogue<Narrow>>(Narrow(), job_, co, products, point_stride, n_z, n_y, i, at, sums_[co]);
       }
   }
 
-  const ConvJob& job_;
-  const ConvPlan& plan_;
-  const Layout& layout_;
-  float* scratch_;
   ChannelSums* sums_;
-  int y0_, z0_, z1_, tile_rows_;
-  int top_;           // first row that exists, of the band and the row above it
-  ptrdiff_t above_;   // where it lies in band()
-  ptrdiff_t n_band_;  // floats of the rows that exist
 };
 
 }  // namespace sr::HWY_NAMESPACE

@@ -16,6 +16,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // F(M): M outputs from M + 2 inputs.
 //   input:  v[0 .. M+1] samples -> points    output: v[0 .. M+1] points -> v[0 .. M-1] outputs
+//   gradient: v[0 .. M-1] gradients of the outputs -> v[0 .. M+1], of the points (the transpose of `output`)
 template <int M>
 struct Winograd;
 
@@ -34,6 +35,13 @@ struct Winograd<2> {
     const V y0 = hn::Add(v[0], hn::Add(v[1], v[2])), y1 = hn::Sub(hn::Sub(v[1], v[2]), v[3]);
     v[0] = y0;
     v[1] = y1;
+  }
+  template <class D, class V = hn::Vec<D>>
+  static HWY_INLINE void gradient(D d, V* v) {
+    const V p1 = hn::Add(v[0], v[1]), p2 = hn::Sub(v[0], v[1]), p3 = hn::Sub(hn::Zero(d), v[1]);
+    v[1] = p1;
+    v[2] = p2;
+    v[3] = p3;
   }
 };
 
@@ -61,6 +69,17 @@ struct Winograd<4> {
     v[1] = hn::MulAdd(hn::Set(d, 2.0f), difference2, difference);
     v[2] = hn::MulAdd(hn::Set(d, 4.0f), sum2, sum);
     v[3] = hn::MulAdd(hn::Set(d, 8.0f), difference2, hn::Add(difference, v[5]));
+  }
+  template <class D, class V = hn::Vec<D>>
+  static HWY_INLINE void gradient(D d, V* v) {
+    const V two = hn::Set(d, 2.0f), four = hn::Set(d, 4.0f);
+    const V even = hn::Add(v[0], v[2]), odd = hn::Add(v[1], v[3]);
+    const V even2 = hn::MulAdd(four, v[2], v[0]), odd2 = hn::Mul(two, hn::MulAdd(four, v[3], v[1]));
+    v[5] = v[3];
+    v[1] = hn::Add(even, odd);
+    v[2] = hn::Sub(even, odd);
+    v[3] = hn::Add(even2, odd2);
+    v[4] = hn::Sub(even2, odd2);
   }
 };
 
