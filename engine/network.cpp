@@ -44,20 +44,12 @@ class Builder {
     ConvLayer layer = conv(name);
     const ModelDescription& m = weights_.model;
     if (m.trunk == Trunk::with_inputs) return layer;
-    const int n_input = 2 * m.growth, n_new = m.units * m.growth;
-    const int n_buffer = n_blocks * (n_input + n_new);
+    const std::vector<int> channels = trunk_channels(m, n_blocks);
+    const int n_buffer = n_blocks * (2 + m.units) * m.growth;
     std::vector<float> wide(static_cast<size_t>(layer.co) * static_cast<size_t>(n_buffer));
-    for (int co = 0; co < layer.co; co++) {
-      const float* from = layer.weight.data() + int64_t{co} * layer.ci;
-      float* to = wide.data() + int64_t{co} * n_buffer;
-      for (int block = 0; block < n_blocks; block++) {
-        const int skipped = block > 0 ? n_input : 0;
-        const int n = n_input + n_new - skipped;
-        std::copy_n(from, n, to + skipped);
-        from += n;
-        to += n_input + n_new;
-      }
-    }
+    const float* from = layer.weight.data();
+    for (int co = 0; co < layer.co; co++)
+      for (const int channel : channels) wide[static_cast<size_t>(co * n_buffer + channel)] = *from++;
     layer.weight = std::move(wide);
     layer.ci = n_buffer;
     return layer;
@@ -70,6 +62,15 @@ class Builder {
 };
 
 }  // namespace
+
+std::vector<int> trunk_channels(const ModelDescription& model, int n_blocks) {
+  const int n_input = 2 * model.growth, n_block = (2 + model.units) * model.growth;
+  std::vector<int> channels;
+  for (int block = 0; block < n_blocks; block++)
+    for (int c = 0; c < n_block; c++)
+      if (model.trunk == Trunk::with_inputs || block == 0 || c >= n_input) channels.push_back(block * n_block + c);
+  return channels;
+}
 
 Mdcsrn::Mdcsrn(const Weights& weights) : model(weights.model) {
   Builder build(weights);

@@ -32,6 +32,10 @@ struct NormConv {
   ConvLayer conv;
 };
 
+// Where the trunk after n_blocks blocks lies in the feature buffer, which always holds the block inputs x_2 .. x_n as
+// well: the channel of each of its features. Example with-inputs: 0, 1, 2, ...
+std::vector<int> trunk_channels(const ModelDescription& model, int n_blocks);
+
 // Names as in docs/spec.md section 2.
 struct Mdcsrn {
   struct Unit {

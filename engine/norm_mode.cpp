@@ -6,7 +6,7 @@
 namespace sr {
 namespace {
 
-void set_affine(const NormLayer& norm, size_t c, double mean, double var, NormAffine& affine) {
+void set_affine_of(const NormLayer& norm, size_t c, double mean, double var, NormAffine& affine) {
   affine.scale[c] = double{norm.gamma[c]} / std::sqrt(var + norm.eps);
   affine.shift[c] = double{norm.beta[c]} - mean * affine.scale[c];
 }
@@ -18,13 +18,19 @@ void resize(const NormLayer& norm, NormAffine& affine) {
 
 }  // namespace
 
+void set_affine(const NormLayer& norm, const std::vector<double>& mean, const std::vector<double>& var,
+                NormAffine& affine) {
+  resize(norm, affine);
+  for (size_t c = 0; c < norm.gamma.size(); c++) set_affine_of(norm, c, mean[c], var[c], affine);
+}
+
 void batch_norm_affine(const NormLayer& norm, const ChannelSums* sums, double n_voxels, NormAffine& affine) {
   resize(norm, affine);
   for (size_t c = 0; c < norm.gamma.size(); c++) {
     const double mean = sums[c].sum / n_voxels;
     // The difference of two nearly equal numbers may come out below zero by rounding.
     const double var = std::max(0.0, sums[c].sum_of_squares / n_voxels - mean * mean);
-    set_affine(norm, c, mean, var, affine);
+    set_affine_of(norm, c, mean, var, affine);
   }
 }
 
@@ -34,7 +40,7 @@ FrozenNorms frozen_running_norms(const Mdcsrn& network) {
     NormAffine& affine = frozen.emplace_back();
     resize(*norm, affine);
     for (size_t c = 0; c < norm->gamma.size(); c++)
-      set_affine(*norm, c, norm->running_mean[c], norm->running_var[c], affine);
+      set_affine_of(*norm, c, norm->running_mean[c], norm->running_var[c], affine);
   }
   return frozen;
 }

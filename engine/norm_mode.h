@@ -17,6 +17,10 @@ struct NormAffine {
 // sums has norm.n_channels entries; affine is overwritten.
 void batch_norm_affine(const NormLayer& norm, const ChannelSums* sums, double n_voxels, NormAffine& affine);
 
+// The same with the mean and variance of each channel at hand.
+void set_affine(const NormLayer& norm, const std::vector<double>& mean, const std::vector<double>& var,
+                NormAffine& affine);
+
 // The affine of every norm layer, by id, held for a whole scan.
 using FrozenNorms = std::vector<NormAffine>;
 

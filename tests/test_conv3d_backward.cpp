@@ -280,12 +280,12 @@ TEST_CASE("the CPU kernels' gradients are the plain ones, on odd sizes") {
   unsigned seed = 1;
   for (const ConvCase& c : odd_cases()) {
     if (c.bias) continue;
-    const Problem p(c, 2, seed++);
-    const Expected added = expect(p, true), set = expect(p, false);
+    const Problem p(c, c.size.voxels() < 300 ? 2 : 1, seed++);
+    const Expected added = expect(p, true);
     for (const ConvAlgorithm algorithm : all_algorithms()) {
       if (c.kernel == 1 && algorithm != ConvAlgorithm::direct) continue;
       check_data(p, algorithm, true, added);
-      check_data(p, algorithm, false, set);
+      if (c.size.voxels() < 300) check_data(p, algorithm, false, expect(p, false));
       check_weights(p, algorithm, added);
     }
   }

@@ -19,6 +19,7 @@ struct AdamOptions {
 };
 
 struct TrainingOptions {
+  BackendKind kind = BackendKind::cpu;  // ref: plain loops in double, on the host whatever `device` says
   DeviceKind device = DeviceKind::automatic;
   int gpu = 0;
   int threads = 0;  // 0: as many as the process may use
