@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cmath>
@@ -9,6 +10,7 @@
 #include <fstream>
 #include <limits>
 #include <span>
+#include <string_view>
 
 #include "engine/status.h"
 #include "weights/file_io.h"
@@ -19,6 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::string_view shown_tags[] = {"loss", "input_loss", "psnr", "input_psnr"};
 constexpr const char* csv_header = "Wall time,Step,Value\n";
 
 double wall_time() {
@@ -104,9 +107,10 @@ void Log::append(File& file, const fs::path& path, const std::string& text) {
 }
 
 void Log::value(const std::string& tag, double time, int64_t step, double value) {
-  Curve& curve = curves_[tag];
-  curve.steps.push_back(static_cast<double>(step));
-  curve.values.push_back(value);
+  if (std::ranges::find(shown_tags, tag) != std::end(shown_tags)) {  // the others would be memory for nothing
+    curves_[tag].steps.push_back(static_cast<double>(step));
+    curves_[tag].values.push_back(value);
+  }
   const fs::path path = folder_ / "csv" / (tag + ".csv");
   File& file = csv_[tag];
   std::error_code error;

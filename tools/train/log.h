@@ -28,7 +28,7 @@ class Log {
   void step(int64_t step, const StepResult& result, double learning_rate, double steps_per_second);
   void validation(int64_t step, const Validation& validation);
 
-  // All values of a tag so far: "loss", "input_loss", "psnr", "input_psnr", ...
+  // All values of a tag so far: "loss", "input_loss", "psnr" or "input_psnr".
   const Curve& curve(const std::string& tag) const;
 
  private:
