@@ -1,0 +1,73 @@
+// srtrain as a user starts it, with an engine and scans that are made up (fake_srtrain.cpp).
+#include "tests/catch.h"
+#include "tests/program.h"
+
+using namespace sr::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+std::vector<std::string> arguments(const std::string& out, const std::vector<std::string>& more = {}) {
+  std::vector<std::string> words{"--data",           "scans", "--model",      "b1u1,k=2", "--out",     out,
+                                 "--validate-every", "100",   "--save-every", "7",        "--threads", "1",
+                                 "--average",        "0.9"};
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+void same_files(const fs::path& a, const fs::path& b) {
+  for (const char* name : {"state.bin", "last.bin", "best.bin"}) {
+    CAPTURE(name);
+    CHECK(read_bytes(a / name) == read_bytes(b / name));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a run, signals in it, and going on to the same bits") {
+  TemporaryFolder folder;
+  const Outcome whole = srengine(folder.path(), arguments("whole", {"--steps", "300"}));
+  CHECK(whole.code == 0);
+  CHECK(whole.out == "whole/best.bin\n");
+  CHECK_THAT(whole.err, ContainsSubstring("step 100: validation PSNR") && ContainsSubstring("step 300 of 300") &&
+                            ContainsSubstring("bad.nii is left out: it is made up"));
+
+  for (const int number : {SIGTERM, SIGINT, SIGKILL}) {
+    CAPTURE(number);
+    const std::string run = "run" + std::to_string(number);
+    Program program(folder.path(), arguments(run, {"--steps", "300"}), {});
+    CHECK(program.runs_until([&] { return fs::exists(folder / run / "csv" / "loss.csv"); }));
+    program.signal(number);
+    const Outcome outcome = program.wait();
+    CHECK(outcome.code == (number == SIGKILL ? 137 : 130));
+    CHECK(outcome.out == "");
+    if (number != SIGKILL) CHECK_THAT(outcome.err, ContainsSubstring("interrupted after step"));
+    CHECK(srengine(folder.path(), arguments(run, {"--steps", "300", "--resume"})).code == 0);
+    same_files(folder / "whole", folder / run);
+  }
+}
+
+TEST_CASE("what srtrain refuses, it refuses with its exit code and one sentence") {
+  TemporaryFolder folder;
+  CHECK(srengine(folder.path(), arguments("run", {"--steps", "10", "--quiet"})).code == 0);
+  const auto refused = [&](const std::vector<std::string>& words, int code, const std::string& part) {
+    CAPTURE(words);
+    const Outcome outcome = srengine(folder.path(), words);
+    CHECK(outcome.code == code);
+    CHECK(outcome.out == "");
+    CHECK_THAT(outcome.err, ContainsSubstring("srtrain: ") && ContainsSubstring(part));
+    CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') <= 3);
+  };
+  refused(arguments("run", {"--steps", "10"}), 2, "--resume goes on with it");
+  refused(arguments("run", {"--steps", "10", "--resume", "--lr", "0.1"}), 2, "--lr 0.0001 there, 0.1 here");
+  refused(arguments("run", {"--data", "others", "--resume"}), 2, "--data");
+  refused({"--data", "others", "--model", "b1u1,k=2", "--out", "run", "--average", "0.9", "--resume"}, 2, "split");
+  refused(arguments("new", {"--resume"}), 2, "no state.bin");
+  refused(arguments("new", {"--lr", "fast"}), 2, "--lr");
+  refused(arguments("new", {"--init", "none.bin"}), 4, "none.bin");
+  refused(arguments("new", {"--init", "run/last.bin", "--model", "b2u2"}), 2, "--model");
+  refused({"--data", "scans", "--init", "run/last.bin", "--model", "b2u2", "--out", "new"}, 4, "b2u2");
+  refused(arguments("run/last.bin"), 5, "run/last.bin");
+  fs::resize_file(folder / "run" / "state.bin", 100);
+  refused(arguments("run", {"--resume"}), 4, "run/state.bin");
+}

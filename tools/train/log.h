@@ -1,0 +1,50 @@
+// What happened in a run, for people, for programs and for TensorBoard's readers.
+//
+//   log.jsonl       one JSON object a line: {"kind": "start" | "resume" | "step" | "validation", "step": 10, ...}
+//   csv/<tag>.csv   "Wall time,Step,Value" and a line a record, as TensorBoard's own downloads have it
+#pragma once
+
+#include <cstdio>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "tools/train/curves.h"
+#include "tools/train/training_engine.h"
+#include "tools/train/validate.h"
+
+namespace sr::train {
+
+class Log {
+ public:
+  // In the folder of a run. What an earlier process wrote of steps after `last_step` is cut off, for these are taken
+  // again: each step stands in the log once. Throws Error{bad_output}.
+  explicit Log(const std::filesystem::path& folder, int64_t last_step = 0);
+
+  // Each is in the file when the call returns.
+  void note(const char* kind, int64_t step, nlohmann::ordered_json fields);
+  void step(int64_t step, const StepResult& result, double learning_rate, double steps_per_second);
+  void validation(int64_t step, const Validation& validation);
+
+  // All values of a tag so far: "loss", "input_loss", "psnr" or "input_psnr".
+  const Curve& curve(const std::string& tag) const;
+
+ private:
+  struct Closer {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+  using File = std::unique_ptr<std::FILE, Closer>;
+  void append(File& file, const std::filesystem::path& path, const std::string& text);
+  void value(const std::string& tag, double time, int64_t step, double value);
+  void cut(int64_t last_step);
+  void remember(const nlohmann::json& record);
+
+  std::filesystem::path folder_;
+  File lines_;
+  std::map<std::string, File> csv_;
+  std::map<std::string, Curve> curves_;
+};
+
+}  // namespace sr::train

@@ -1,0 +1,194 @@
+#include "tools/train/loop.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+
+#include "engine/status.h"
+#include "tools/progress.h"
+#include "tools/train/parameters.h"
+
+namespace sr::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// "step 1200 of 800000  loss 0.0213  gain 12.3 %  1.25 steps/s  177:12:01 left", on one line that is redrawn on a
+// terminal, on a line of its own every ten seconds in a log.
+class StepLine {
+ public:
+  StepLine(int64_t first, int64_t total, bool quiet) : first_(first), total_(total), quiet_(quiet) {}
+  ~StepLine() { end(); }
+  void update(int64_t step, const StepResult& result) {
+    const auto pause = terminal_ ? std::chrono::milliseconds(200) : std::chrono::seconds(10);
+    if (quiet_ || (step < total_ && Clock::now() - drawn_ < pause)) return;
+    drawn_ = Clock::now();
+    const std::string line =
+        fmt::format("step {} of {}  loss {:.5f}  gain {:.1f} %  {:.3g} steps/s  {} left", step, total_, result.loss,
+                    result.input_loss > 0 ? 100 * (1 - result.loss / result.input_loss) : 0, rate(step),
+                    rate(step) > 0 ? clock_time(static_cast<double>(total_ - step) / rate(step)) : "?");
+    if (terminal_)
+      std::fputs(("\r" + line + "\x1b[K").c_str(), stderr), open_ = true;
+    else
+      note(line);
+  }
+  // A line that stays, above the one that is redrawn.
+  void say(const std::string& line) {
+    if (quiet_) return;
+    end();
+    note(line);
+  }
+  double rate(int64_t step) const {
+    const double seconds = seconds_since(start_) - paused_;
+    return seconds > 0 ? static_cast<double>(step - first_) / seconds : 0;
+  }
+  void pause(double seconds) { paused_ += seconds; }  // validation is not what a step takes
+
+ private:
+  void end() {
+    if (open_) note("");
+    open_ = false;
+  }
+  int64_t first_, total_;
+  bool quiet_, terminal_ = ::isatty(STDERR_FILENO) != 0, open_ = false;
+  double paused_ = 0;
+  Clock::time_point start_ = Clock::now(), drawn_ = start_;
+};
+
+class Run {
+ public:
+  Run(TrainingEngine& engine, Checkpoint checkpoint, const LoopOptions& options, const Job& job, RunFolder& folder,
+      Log& log)
+      : engine_(engine),
+        c_(std::move(checkpoint)),
+        o_(options),
+        job_(job),
+        folder_(folder),
+        log_(log),
+        ranges_(parameter_ranges(c_.weights)),
+        line_(c_.state.step, options.steps, options.quiet) {}
+
+  std::filesystem::path operator()() {
+    engine_.load(c_.weights, c_.state);
+    folder_.save(c_);
+    saved_step_ = c_.state.step;
+    while (true) {
+      // Also that of the step a signal came in: a resumed run makes up for it.
+      if (due(o_.validate_every) && c_.validated_step != c_.state.step) validate();
+      if (c_.state.step != saved_step_ && due(o_.save_every)) save();
+      if (c_.state.step >= o_.steps) break;
+      if (stopped()) interrupt();
+      step();
+    }
+    draw();
+    return c_.best_mse ? folder_.best() : folder_.last();
+  }
+
+ private:
+  bool stopped() const { return job_.stop && job_.stop(); }
+  bool due(int64_t every) const {
+    return c_.state.step > 0 && ((every > 0 && c_.state.step % every == 0) || c_.state.step == o_.steps);
+  }
+
+  void step() {
+    const int64_t done = c_.state.step;
+    const Batch batch = job_.batch(done);
+    const double rate = learning_rate(o_.schedule, done, o_.steps);
+    const StepResult result = engine_.step(batch, rate);
+    if (!result.finite)
+      throw Error(
+          Status::some_inputs_failed,
+          fmt::format("step {}: the loss or its gradient is not finite; {} keeps the checkpoint of step {}, and "
+                      "--init {} starts another run with a lower --lr or with --clip",
+                      done + 1, folder_.path().string(), saved_step_, folder_.last().string()));
+    c_.state.step = done + 1;
+    if (!c_.average.empty()) average();
+    if (c_.state.step % std::max<int64_t>(o_.log_every, 1) == 0 || c_.state.step == o_.steps)
+      log_.step(c_.state.step, result, rate, line_.rate(c_.state.step));
+    line_.update(c_.state.step, result);
+  }
+
+  // In double, for in float32 a small share of a small difference would be rounded away. The first steps count for
+  // more, so that the random numbers of the beginning are soon forgotten.
+  void average() {
+    fetch();
+    const auto t = static_cast<double>(c_.state.step);
+    const double keep = std::min(o_.average, (1 + t) / (10 + t));
+    const std::vector<float> row = gather_parameters(c_.weights, ranges_);
+    for (size_t i = 0; i < row.size(); ++i) c_.average[i] = keep * c_.average[i] + (1 - keep) * row[i];
+  }
+
+  void fetch() { engine_.save(c_.weights, c_.state); }
+
+  void save() {
+    fetch();
+    folder_.save(c_);
+    saved_step_ = c_.state.step;
+  }
+
+  void validate() {
+    if (!job_.validate) return;
+    fetch();
+    const Clock::time_point start = Clock::now();
+    Validation v;
+    try {
+      v = job_.validate(trained_weights(c_), [this](int, int) { return !stopped(); });
+    } catch (const Error& e) {
+      if (e.status == Status::interrupted) interrupt();
+      throw;
+    }
+    line_.pause(seconds_since(start));
+    c_.validated_step = c_.state.step;
+    log_.validation(c_.state.step, v);
+    const bool best = !c_.best_mse || v.result.mse < *c_.best_mse;
+    if (best) {
+      c_.best_mse = v.result.mse;
+      c_.best_step = c_.state.step;
+      folder_.save_best(c_);
+    }
+    save();  // best.bin and the knowledge of what is the best belong together
+    draw();
+    line_.say(fmt::format("step {}: validation PSNR {:.3f} dB (input {:.3f}), SSIM {:.4f} ({:.4f}), MSE {:.4g}{}",
+                          c_.state.step, v.result.psnr, v.input.psnr, v.result.ssim, v.input.ssim, v.result.mse,
+                          best ? ", the best so far" : ""));
+  }
+
+  [[noreturn]] void interrupt() {
+    if (c_.state.step != saved_step_) save();
+    draw();
+    throw Error(Status::interrupted, fmt::format("interrupted after step {}; --resume --out {} goes on from there",
+                                                 c_.state.step, folder_.path().string()));
+  }
+
+  void draw() {
+    folder_.save_picture(curves_png(
+        {{"LOSS", {{"OUTPUT", &log_.curve("loss")}, {"INPUT", &log_.curve("input_loss")}}},
+         {"VALIDATION PSNR (DB)", {{"OUTPUT", &log_.curve("psnr")}, {"INPUT", &log_.curve("input_psnr")}}}}));
+  }
+
+  TrainingEngine& engine_;
+  Checkpoint c_;
+  const LoopOptions& o_;
+  const Job& job_;
+  RunFolder& folder_;
+  Log& log_;
+  std::vector<ParameterRange> ranges_;
+  StepLine line_;
+  int64_t saved_step_ = 0;
+};
+
+}  // namespace
+
+std::filesystem::path train(TrainingEngine& engine, Checkpoint checkpoint, const LoopOptions& options, const Job& job,
+                            RunFolder& folder, Log& log) {
+  return Run(engine, std::move(checkpoint), options, job, folder, log)();
+}
+
+}  // namespace sr::train

@@ -1,0 +1,215 @@
+#include "tools/train/options.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "engine/status.h"
+#include "tools/choice.h"
+#include "tools/parse.h"
+#include "tools/train/parameters.h"
+#include "weights/model_json.h"
+
+namespace sr::train {
+namespace {
+
+// What makes the tensors and what is computed with them; how the input is made and normalised is not part of it.
+bool same_architecture(ModelDescription a, ModelDescription b) {
+  a.input = b.input;
+  a.batch_norm = b.batch_norm;
+  a.norm_eps = b.norm_eps;
+  return a == b;
+}
+
+std::string full_name(const ModelDescription& m) {
+  return fmt::format("{} (k = {}, bottleneck {}, trunk {}{})", m.name(), m.growth, to_string(m.bottleneck),
+                     to_string(m.trunk), m.residual ? ", residual" : "");
+}
+
+void fill(Weights& weights, const std::string& name, float value) {
+  std::ranges::fill(weights.tensors.at(name).data, value);
+}
+
+Weights random_start(const ModelDescription& model, uint64_t seed) {
+  Weights weights = random_weights(model, seed);
+  for (const TensorSpec& spec : tensor_table(model)) {
+    if (!weights.find(spec.name)) continue;
+    if (spec.role == TensorRole::norm_weight || spec.role == TensorRole::running_var) fill(weights, spec.name, 1);
+    if (spec.role == TensorRole::norm_bias || spec.role == TensorRole::running_mean) fill(weights, spec.name, 0);
+  }
+  if (model.residual)  // the last layer adds nothing to the input: training starts there, not at noise
+    fill(weights, model.reconstruction ? "reconstruction.conv.weight" : "combine.conv.weight", 0);
+  weights.provenance = nlohmann::json::object();
+  return weights;
+}
+
+}  // namespace
+
+void add_options(CLI::App& app, Options& o) {
+  const auto positive = CLI::Range(int64_t{1}, int64_t{1} << 40);
+  const auto not_negative = CLI::Range(int64_t{0}, int64_t{1} << 40);
+
+  CLI::Option_group* data = app.add_option_group("Data");
+  data->add_option("--data", o.data.folder, "folder of high-resolution NIfTI scans")->required();
+  data->add_option("--val", o.data.validation, "subjects for validation: a share of them, or a file that lists them")
+      ->capture_default_str();
+  data->add_option("--test", o.data.test, "subjects that are left out: a share of them, or a file that lists them");
+  data->add_option("--factor", o.factors, "factors by which k-space is cut; several are drawn from")
+      ->capture_default_str();
+  data->add_option("--patches-per-subject", o.data.patches_per_subject, "patches of a subject in an epoch")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  data->add_option("--seed", o.data.seed, "of the split, the patches, the augmentation and random weights")
+      ->capture_default_str();
+  data->add_flag("--flips,!--no-flips", o.data.flips, "mirror patches along each axis at random (default: no)");
+  const auto strength = CLI::Range(0.0, 1000.0);
+  data->add_option("--noise", o.data.noise,
+                   "augmentation: the largest standard deviation of noise, in normalised intensities; 0: none")
+      ->check(strength);
+  data->add_option("--blur", o.data.blur,
+                   "augmentation: half of the patches are softened, by a Gaussian of at most so many voxels; 0: none")
+      ->check(strength);
+  data->add_option("--intensity", o.data.intensity, "augmentation: intensities are scaled by 1 - X to 1 + X; 0: none")
+      ->check(strength);
+  data->add_option("--max-memory", o.max_memory, "memory that scans may take, such as 8G");
+  data->add_option("--loading-threads", o.data.loading_threads, "threads that prepare batches")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+
+  CLI::Option_group* network = app.add_option_group("Network");
+  network->add_option("--model", o.model, "such as b4u4 or b4u4,k=16,residual (default: that of --init, or b4u4)");
+  network->add_option("--init", o.init, "weights file to begin with (default: random numbers)");
+  network->add_option("--normalization", o.normalization,
+                      "none, scale:N, zscore, foreground, percentile:P (default: that of --init, or foreground)");
+  add_choice<Interpolation>(network, "--input", o.input,
+                            {{"linear", Interpolation::linear}, {"sinc", Interpolation::sinc}},
+                            "how a low-resolution scan is brought to the output grid (default: that of the model)");
+  add_choice<BatchNorm>(network, "--batch-norm", o.batch_norm,
+                        {{"patch", BatchNorm::patch}, {"running", BatchNorm::running}, {"scan", BatchNorm::scan}},
+                        "how the trained network is run and validated (default: that of the model)");
+
+  CLI::Option_group* optimisation = app.add_option_group("Optimisation");
+  optimisation->add_option("--steps", o.loop.steps, "in all, those before --resume included")
+      ->check(positive)
+      ->capture_default_str();
+  optimisation->add_option("--batch", o.data.batch, "patches a step")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  optimisation->add_option("--patch", o.data.patch, "voxels of an edge of a patch")
+      ->check(CLI::Range(1, 512))
+      ->capture_default_str();
+  optimisation->add_option("--lr", o.loop.schedule.rate, "learning rate")
+      ->check(CLI::Range(1e-12, 10.0))
+      ->capture_default_str();
+  optimisation->add_option("--warm-up", o.loop.schedule.warm_up, "steps over which it rises")->check(not_negative);
+  using enum Schedule::Kind;
+  add_choice<Schedule::Kind>(
+      optimisation, "--schedule", o.loop.schedule.kind,
+      {{"constant", constant}, {"cosine", cosine}, {"linear", linear}, {"step", Schedule::Kind::step}},
+      "how it falls (default: constant)");
+  optimisation->add_option("--decay", o.loop.schedule.decay, "the last share of the run, over which it falls")
+      ->check(CLI::Range(0.0, 1.0));
+  optimisation->add_option("--clip", o.training.clip, "the gradient's largest norm, 0: any")->check(strength);
+  optimisation->add_option("--momentum", o.training.norm_momentum, "a batch's share in running statistics")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  optimisation->add_flag("--frozen-norm", o.training.frozen_norm, "batch-norm by the running statistics of --init");
+  optimisation->add_option("--average", o.loop.average, "decay of a moving average of the weights, such as 0.999")
+      ->check(CLI::Range(0.0, 0.999999999));
+
+  CLI::Option_group* compute = app.add_option_group("Compute");
+  add_device_option(compute, o.device.device,
+                    "auto: the first GPU, or the CPU where there is none; cpu; cuda, cuda:1: this GPU or an error");
+  compute->add_option("--threads", o.training.threads, "threads (default: one per processor)")
+      ->check(CLI::Range(1, 1024));
+  add_choice<ConvAlgorithm>(compute, "--conv", o.training.conv,
+                            {{"winograd4", ConvAlgorithm::winograd4},
+                             {"winograd2", ConvAlgorithm::winograd2},
+                             {"direct", ConvAlgorithm::direct}},
+                            "how 3x3x3 convolutions are computed (default: winograd4)");
+
+  CLI::Option_group* run = app.add_option_group("Run");
+  run->add_option("--out", o.out, "folder of the run")->required();
+  run->add_flag("--resume", o.resume, "go on with the run in this folder");
+  run->add_option("--validate-every", o.loop.validate_every, "steps, 0: at the end alone")
+      ->check(not_negative)
+      ->capture_default_str();
+  run->add_option("--save-every", o.loop.save_every, "steps, 0: at validations and at the end alone")
+      ->check(not_negative)
+      ->capture_default_str();
+  run->add_option("--log-every", o.loop.log_every, "steps")->check(positive)->capture_default_str();
+  run->add_flag("-q,--quiet", o.loop.quiet, "no progress, no notes");
+}
+
+void interpret(Options& o) {
+  o.data.factors.clear();
+  for (const std::string& text : o.factors) o.data.factors.push_back(parse_factors(text));
+  if (o.max_memory) o.data.max_memory = parse_bytes(*o.max_memory);
+  BackendOptions backend;
+  apply(o.device, backend);
+  if (backend.gpus.size() > 1)
+    throw Error(Status::bad_usage, fmt::format("--device {}: srtrain uses one GPU, such as cuda:0", o.device.device));
+  o.training.device = backend.device;
+  o.training.gpu = backend.gpus.empty() ? 0 : backend.gpus[0];
+  if (o.loop.schedule.kind == Schedule::Kind::constant && o.loop.schedule.decay)
+    throw Error(Status::bad_usage, "--decay: a constant learning rate does not fall; give --schedule as well");
+  if (o.training.frozen_norm && o.init.empty())
+    throw Error(Status::bad_usage,
+                "--frozen-norm: random weights have no running statistics to keep; give --init as well");
+}
+
+Weights starting_weights(const Options& o) {
+  Weights weights;
+  std::optional<ModelDescription> model;
+  if (o.model) model = parse_word(parse_model_name, *o.model);
+  if (o.init.empty()) {
+    weights = random_start(model.value_or(ModelDescription{}), o.data.seed);
+    weights.normalization = parse_normalization("foreground");
+  } else {
+    weights = load_weights(o.init);
+    if (model && !same_architecture(*model, weights.model))
+      throw Error(Status::bad_weights,
+                  fmt::format("--init {}: holds {}, but --model asks for {}; leave out --model to train what is there",
+                              o.init.string(), full_name(weights.model), full_name(*model)));
+    // What is said there of scans and figures is not true of the weights to come.
+    const nlohmann::json before = weights.provenance;
+    weights.provenance = {{"init", {{"sha256", weights.sha256}, {"provenance", before}}}};
+  }
+  if (o.normalization) weights.normalization = parse_word(parse_normalization, *o.normalization);
+  if (o.input) weights.model.input = *o.input;
+  if (o.batch_norm) weights.model.batch_norm = *o.batch_norm;
+  weights.provenance["program"] = "srtrain " SRENGINE_VERSION;
+  weights.provenance["seed"] = o.data.seed;
+  add_running_statistics(weights);
+  return weights;
+}
+
+nlohmann::json options_that_matter(const Options& o, const Weights& start) {
+  const DataOptions& d = o.data;
+  const LoopOptions& l = o.loop;
+  nlohmann::json j = {{"--val", d.validation},
+                      {"--test", d.test},
+                      {"--factor", o.factors},
+                      {"--patches-per-subject", d.patches_per_subject},
+                      {"--seed", d.seed},
+                      {"--flips", d.flips},
+                      {"--noise", d.noise},
+                      {"--blur", d.blur},
+                      {"--intensity", d.intensity},
+                      {"--model", to_json(start.model)},
+                      {"--init", o.init.empty() ? "" : start.sha256},
+                      {"--normalization", to_string(start.normalization)},
+                      {"--batch", d.batch},
+                      {"--patch", d.patch},
+                      {"--lr", l.schedule.rate},
+                      {"--warm-up", l.schedule.warm_up},
+                      {"--schedule", to_string(l.schedule.kind)},
+                      {"--clip", o.training.clip},
+                      {"--momentum", o.training.norm_momentum},
+                      {"--frozen-norm", o.training.frozen_norm},
+                      {"--average", l.average}};
+  if (l.schedule.decay) j["--decay"] = *l.schedule.decay;
+  return j;
+}
+
+}  // namespace sr::train
