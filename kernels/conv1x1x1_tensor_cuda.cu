@@ -53,7 +53,9 @@ constexpr int blocks_of_widest = 2;  // 178 registers; of 168, 8 bytes would be 
 constexpr int blocks_of_widest = 3;
 #endif
 template <Precision P, int NT>
-constexpr int blocks_per_multiprocessor = NT > 8 ? blocks_of_widest : registers_of<P, NT> >= 96 ? 3 : 4;
+constexpr int blocks_per_multiprocessor = NT > 8                      ? blocks_of_widest
+                                          : registers_of<P, NT> >= 96 ? 3
+                                                                      : 4;
 
 // f(std::integral_constant<int, NT>) for a layer with co outputs.
 template <class F>
