@@ -23,8 +23,7 @@ class GpuElseHost : public Backend {
       if (e.status != Status::device_trouble || !why_not_gpu.empty()) throw;
       why_not_gpu = e.what();
     }
-    running_.reset();  // gives its memory back
-    running_ = make_host_backend(network_, options_);
+    running_ = make_host_backend(network_, options_);  // the GPU gets its memory back
     running_->restore(job, output);
   }
   std::string describe() const override { return running_->describe(); }

@@ -132,18 +132,16 @@ class CudaBackend : public Backend {
 
   // The volume and its result on the lane's device; patches in flight make room for them.
   void make_room(DeviceLane& lane, const RestoreJob& job) {
-    for (;;) try {
+    for (int n = std::max(lane.batch(), 1); n > 0; n /= 2) try {
+        lane.resize(n);
         return lane.start_volume(job);
       } catch (const OutOfDeviceMemory&) {
-        const Size3 s = job.input.size;
-        if (lane.batch() == 1)
-          throw Error(
-              Status::device_trouble,
-              fmt::format("GPU {} has no room for a volume of {}x{}x{} and its result ({} MB) beside one patch; "
-                          "--patch takes a smaller one, --device cpu does without",
-                          lane.device(), s.w, s.h, s.d, 2 * s.voxels() * int64_t{sizeof(float)} / 1000000));
-        lane.shrink();
       }
+    const Size3 s = job.input.size;
+    throw Error(Status::device_trouble,
+                fmt::format("GPU {} has no room for a volume of {}x{}x{} and its result ({} MB) beside one patch; "
+                            "--patch takes a smaller one, --device cpu does without",
+                            lane.device(), s.w, s.h, s.d, 2 * s.voxels() * int64_t{sizeof(float)} / 1000000));
   }
 
   // f for every lane, each with its device in use.

@@ -53,9 +53,10 @@ DeviceLane::~DeviceLane() {
   api_.destroy_stream(stream_);
 }
 
-void DeviceLane::shrink() {
+void DeviceLane::resize(int batch) {
+  if (batch == batch_) return;
   destroy_graphs();
-  allocate_batch(batch_ / 2);
+  allocate_batch(batch);
 }
 
 void DeviceLane::start_volume(const RestoreJob& job) {
@@ -149,6 +150,7 @@ void DeviceLane::destroy_graphs() {
 }
 
 void DeviceLane::allocate_batch(int batch) {
+  batch_ = 0;
   for (DeviceArray<float>* array : {&image_, &output_, &partial_sums_, &scale_, &shift_}) *array = {};
   features_ = {};
   sums_ = {};

@@ -27,12 +27,13 @@ class DeviceLane : public PatchOps {
   DeviceLane& operator=(const DeviceLane&) = delete;
 
   int device() const { return device_; }
-  int batch() const { return batch_; }  // patches in flight
+  int batch() const { return batch_; }  // patches in flight; 0 after a resize that found no room
 
   // The calling thread works with this lane's device from here on.
   void use() const { require(api_, api_.use_device(device_)); }
-  // Fewer patches in flight, so that something else finds room.
-  void shrink();
+  // So many patches in flight: fewer, so that something else finds room. Throws OutOfDeviceMemory; there are no buffers
+  // then, and batch() is 0, until a later call finds room.
+  void resize(int batch);
 
   // Takes the volume and makes room for its result. Throws OutOfDeviceMemory.
   void start_volume(const RestoreJob& job);

@@ -47,8 +47,15 @@ constexpr int fragments_of = (NT <= 4 ? 4 : 2) / (P == Precision::tf32 ? 2 : 1);
 // Blocks in flight, at 168 or 128 registers: by those of accumulators, quads and what becomes of them.
 template <Precision P, int NT>
 constexpr int registers_of = fragments_of<P, NT>*(4 * NT + (P == Precision::tf32 ? 32 : 16));
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 1000
+constexpr int blocks_of_widest = 2;  // 178 registers; of 168, 8 bytes would be spilled
+#else
+constexpr int blocks_of_widest = 3;
+#endif
 template <Precision P, int NT>
-constexpr int blocks_per_multiprocessor = NT > 8 || registers_of<P, NT> >= 96 ? 3 : 4;
+constexpr int blocks_per_multiprocessor = NT > 8                      ? blocks_of_widest
+                                          : registers_of<P, NT> >= 96 ? 3
+                                                                      : 4;
 
 // f(std::integral_constant<int, NT>) for a layer with co outputs.
 template <class F>

@@ -94,6 +94,61 @@ TEST_CASE("too little GPU memory: the CPU takes over and says why, --device cuda
   CHECK(holds(o.err, "CPU ("));
 }
 
+TEST_CASE("GPU memory runs out in the middle of a run: the CPU takes over and says why") {
+  const TemporaryFolder folder;
+  write_head(folder);
+  write_scan(folder.path() / "large.nii", filled({16, 15, 14}, [](int z, int y, int x) { return z + 2 * y + 3 * x; }));
+  const std::string small = std::string(SR_TEST_DATA) + "/golden/network/b1u1-k4.bin";
+  // 12 and 27 patches, two at a time: the graph for the last one alone is prepared when all others are done.
+  const auto words = [&](const std::string& device) {
+    return Words{"run", "-w", small, "--patch", "12", "--batch", "2", "--device", device, "head.nii", "large.nii"};
+  };
+  const auto outputs = [&] {
+    return std::pair{read_bytes(folder.path() / "head_sr.nii.gz"), read_bytes(folder.path() / "large_sr.nii.gz")};
+  };
+  done(folder, words("cpu"));
+  const auto [cpu_head, cpu_large] = outputs();
+
+  const Plugin emulated(SR_EMULATED_PLUGIN);
+  const auto run_with = [&](int allocations) {
+    ::setenv("SR_EMULATION_ALLOCATIONS", std::to_string(allocations).c_str(), 1);
+    const Outcome o = done(folder, words("auto"));
+    ::unsetenv("SR_EMULATION_ALLOCATIONS");
+    return o;
+  };
+  const std::string took_over = "the CPU took over from the GPU: ";
+  const auto without_gpu = [&](const Outcome& o) { return holds(o.err, took_over) || holds(o.err, "no GPU: "); };
+  int enough = 64, too_few = 0;  // allocations
+  REQUIRE(!without_gpu(run_with(enough)));
+  const auto [gpu_head, gpu_large] = outputs();
+  CHECK(gpu_head != cpu_head);
+  CHECK(gpu_large != cpu_large);
+  while (enough - too_few > 1) {
+    const int n = (enough + too_few) / 2;
+    (without_gpu(run_with(n)) ? too_few : enough) = n;
+  }
+
+  // The last one is of the second scan, of which the first is not to know.
+  Outcome o = run_with(enough - 1);
+  CHECK(holds(o.err, "GPU 0 (emulated)"));
+  CHECK(holds(o.err, "large.nii: " + took_over));
+  CHECK(!holds(o.err, "head.nii: " + took_over));
+  CHECK(holds(o.err, "out of memory"));
+  CHECK(outputs() == std::pair{gpu_head, cpu_large});
+
+  // One of the first scan's.
+  o = run_with(enough - 5);
+  CHECK(holds(o.err, "GPU 0 (emulated)"));
+  CHECK(holds(o.err, "head.nii: " + took_over));
+  CHECK(outputs() == std::pair{cpu_head, cpu_large});
+
+  ::setenv("SR_EMULATION_ALLOCATIONS", std::to_string(enough - 1).c_str(), 1);
+  o = srengine(folder.path(), words("cuda"));
+  ::unsetenv("SR_EMULATION_ALLOCATIONS");
+  CHECK(o.code == 1);  // of two scans one
+  CHECK(holds(o.err, "out of memory"));
+}
+
 TEST_CASE("the plain loops and a GPU do not go together") {
   const TemporaryFolder folder;
   write_head(folder);

@@ -164,6 +164,27 @@ TEST_CASE("a volume that does not fit beside the patches in flight makes them fe
   CHECK(restored.data == CudaRun(weights, options).restore(small, BatchNorm::patch).data);
 }
 
+TEST_CASE("patches in flight that find no room when they are made fewer find it later") {
+  if (!device_is_emulated()) return;
+  const Weights weights = random_weights(parse_model_name("b1u2,k=4"), 1);
+  const RestoreOptions options = small_patches(BackendKind::cpu);
+  const Volume input = wavy({9, 9, 9});
+  const Volume expected = CudaRun(weights, options).restore(input, BatchNorm::patch);
+  const emulation::Settings all = emulation::settings();
+  for (int n = 0; n < 8; n++) {  // of the 8 buffers of a batch, so many can be made again
+    INFO(n << " buffers");
+    CudaRun run(weights, options);
+    REQUIRE(run.backend().batch() == 8);
+    emulation::settings().device_memory = emulation::device_bytes_allocated() + 100;
+    emulation::settings().allocations_left = n;
+    for (int attempt = 0; attempt < 2; attempt++) CHECK_THROWS_AS(run.restore(input, BatchNorm::patch), Error);
+    CHECK(run.backend().batch() == 0);
+    emulation::settings() = all;
+    CHECK(run.restore(input, BatchNorm::patch).data == expected.data);
+    CHECK(run.backend().batch() == 1);
+  }
+}
+
 TEST_CASE("on the device, padding by reflection equals the host's") {
   const Weights weights = random_weights(parse_model_name("b1u1,k=4"), 1);
   RestoreOptions options = small_patches(BackendKind::cpu);

@@ -29,6 +29,7 @@ class Allocations {
   cudaError_t allocate(void** p, size_t bytes, Where where) {
     if (where == Where::device && bytes > settings().device_memory - std::min(device_bytes_, settings().device_memory))
       return cudaErrorMemoryAllocation;
+    if (where == Where::device && !take_allocation()) return cudaErrorMemoryAllocation;
     const size_t rounded = (bytes + kGuardBytes - 1) / kGuardBytes * kGuardBytes;
     auto* base = static_cast<unsigned char*>(std::aligned_alloc(kGuardBytes, rounded + 2 * kGuardBytes));
     if (!base) return cudaErrorMemoryAllocation;
@@ -139,6 +140,13 @@ cudaError_t copy_and_wait(const Copy& copy) {
 size_t device_bytes_allocated() {
   const std::lock_guard lock(runtime_mutex());
   return allocations().device_bytes();
+}
+
+bool take_allocation() {
+  int& left = settings().allocations_left;
+  if (left == 0) return false;
+  left--;
+  return true;
 }
 
 bool is_device_memory(const void* p, size_t bytes) {

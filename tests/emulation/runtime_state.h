@@ -14,6 +14,9 @@ std::recursive_mutex& runtime_mutex();
 // Notes an error for cudaGetLastError, and returns it.
 cudaError_t report(cudaError_t error);
 
+// Whether device memory is left by Settings::allocations_left, of which this takes one.
+bool take_allocation();
+
 // Runs work in the order of its stream: now, when something synchronises, or when the graph is launched that the stream
 // captures. Returns an error if a capture does not allow it.
 cudaError_t submit(cudaStream_t stream, std::function<void()> work);

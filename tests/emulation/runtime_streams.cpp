@@ -387,6 +387,8 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
   const std::lock_guard lock(runtime_mutex());
   if (!graph) return report(cudaErrorInvalidValue);
+  *executable = nullptr;
+  if (!take_allocation()) return report(cudaErrorMemoryAllocation);
   *executable = new CUgraphExec_st{std::make_shared<const std::vector<Node>>(graph->nodes)};
   return cudaSuccess;
 }

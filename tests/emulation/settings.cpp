@@ -15,6 +15,7 @@ Settings from_environment() {
   }
   if (const char* threads = std::getenv("SR_EMULATION_THREADS")) s.os_threads = std::atoi(threads);
   if (const char* memory = std::getenv("SR_EMULATION_MEMORY")) s.device_memory = std::strtoull(memory, nullptr, 10);
+  if (const char* n = std::getenv("SR_EMULATION_ALLOCATIONS")) s.allocations_left = std::atoi(n);
   if (const char* streams = std::getenv("SR_EMULATION_STREAMS")) s.deferred_streams = !std::strcmp(streams, "deferred");
   if (const char* devices = std::getenv("SR_EMULATION_DEVICES")) s.device_count = std::atoi(devices);
   if (const char* cufft = std::getenv("SR_EMULATION_CUFFT")) s.cufft = std::strcmp(cufft, "missing") != 0;

@@ -3,10 +3,12 @@
 //
 //   SR_EMULATION_ORDER=forward|reverse|random[:SEED]   SR_EMULATION_THREADS=2   SR_EMULATION_STREAMS=deferred
 //   SR_EMULATION_DEVICES=2   SR_EMULATION_MEMORY=BYTES   SR_EMULATION_CUFFT=missing
+//   SR_EMULATION_ALLOCATIONS=N
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 namespace sr::emulation {
 
@@ -25,7 +27,9 @@ struct Settings {
   int major = 9, minor = 0;  // compute capability: what the tensor-core instructions and shared memory limits go by
   int multiprocessors = 132;
   size_t device_memory = size_t{4} << 30;  // cudaMalloc fails beyond it
-  bool cufft = true;                       // false: as where the library is not installed
+  // So many calls of cudaMalloc and cudaGraphInstantiate find memory; then it is all taken, as if by another program.
+  int allocations_left = std::numeric_limits<int>::max();
+  bool cufft = true;  // false: as where the library is not installed
 };
 
 Settings& settings();
