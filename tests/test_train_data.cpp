@@ -1,0 +1,273 @@
+// Scans on their way into batches.
+#include <unistd.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+
+#include "engine/intensity.h"
+#include "engine/nifti.h"
+#include "engine/resample.h"
+#include "engine/status.h"
+#include "tests/catch.h"
+#include "tools/train/dataset.h"
+#include "tools/train/random.h"
+
+using namespace sr;
+using namespace sr::train;
+namespace fs = std::filesystem;
+namespace {
+
+// A folder of small random scans, removed at the end.
+struct Folder {
+  fs::path path;
+  explicit Folder(const std::string& name)
+      : path(fs::temp_directory_path() / ("sr_train_" + name + "_" + std::to_string(::getpid()))) {
+    fs::create_directories(path);
+  }
+  ~Folder() { fs::remove_all(path); }
+  void scan(const std::string& name, Size3 size, uint64_t seed) const {
+    const double mm[3] = {1, 1, 1};
+    ScanWriter writer(path / name, size, mm, {});
+    Volume volume(size);
+    Random random(seed, 1);
+    for (float& v : volume.data) v = static_cast<float>(100 + 50 * random.uniform());
+    writer.write(volume);
+    writer.commit();
+  }
+};
+
+constexpr Size3 kSize{14, 16, 18};
+
+DataOptions small_options(const Folder& folder) {
+  DataOptions options;
+  options.folder = folder.path;
+  options.batch = 4;
+  options.patch = 8;
+  options.patches_per_subject = 3;
+  options.validation = options.test = "";
+  options.normalization = parse_normalization("foreground");
+  return options;
+}
+
+Folder& ten_scans() {
+  static Folder folder("scans");
+  static bool made = false;
+  if (!made)
+    for (int i = 0; i < 10; i++) folder.scan("s" + std::to_string(i) + ".nii", kSize, static_cast<uint64_t>(i));
+  made = true;
+  return folder;
+}
+
+bool same(const Batch& a, const Batch& b) {
+  return a.n == b.n && a.input == b.input && a.target == b.target;
+}
+
+}  // namespace
+
+TEST_CASE("a batch depends on seed and step alone") {
+  DataOptions options = small_options(ten_scans());
+  options.flips = true;
+  options.noise = 0.1;
+  options.blur = 0.9;
+  options.intensity = 0.1;
+  options.factors = {{2, 2, 1}, {1, 2, 2}};
+  const std::vector<Subject> subjects = find_subjects(options.folder, options.patch).usable;
+  REQUIRE(subjects.size() == 10);
+  BatchSource first(subjects, options, 0, 1);
+  std::map<int64_t, Batch> batches;
+  for (int64_t step = 0; step < 9; step++) batches[step] = first.batch(step);
+  CHECK_FALSE(same(batches[0], batches[1]));
+
+  options.loading_threads = 3;
+  options.max_memory = 1;  // one scan at a time
+  BatchSource resumed(subjects, options, 0, 1);
+  for (int64_t step = 5; step < 9; step++) CHECK(same(resumed.batch(step), batches[step]));
+  CHECK(same(resumed.batch(2), batches[2]));
+
+  // Two ranks' shares side by side are the batch of one.
+  BatchSource left(subjects, options, 0, 2), right(subjects, options, 1, 2);
+  const Batch a = left.batch(3), b = right.batch(3);
+  CHECK(a.n == 2);
+  std::vector<float> both = a.input;
+  both.insert(both.end(), b.input.begin(), b.input.end());
+  CHECK(both == batches[3].input);
+  CHECK_THROWS_AS(BatchSource(subjects, options, 0, 3), Error);
+
+  options.seed = 2;
+  CHECK_FALSE(same(BatchSource(subjects, options, 0, 1).batch(0), batches[0]));
+}
+
+TEST_CASE("an epoch takes the same number of patches of every subject, from few at a time") {
+  const DataOptions options = small_options(ten_scans());
+  const BatchSource source(find_subjects(options.folder, options.patch).usable, options, 0, 1);
+  std::vector<std::vector<size_t>> epochs;
+  for (int64_t epoch = 0; epoch < 3; epoch++) {
+    std::map<size_t, int> visits;
+    std::set<size_t> first_group;
+    std::vector<size_t>& order = epochs.emplace_back();
+    for (int64_t i = 0; i < 30; i++) {
+      const size_t subject = source.subject_of(epoch * 30 + i);
+      visits[subject]++;
+      order.push_back(subject);
+      if (i < BatchSource::kGroup * 3) first_group.insert(subject);
+    }
+    CHECK(visits.size() == 10);
+    for (const auto& [subject, n] : visits) CHECK(n == 3);
+    CHECK(first_group.size() == BatchSource::kGroup);
+  }
+  CHECK(epochs[0] != epochs[1]);
+}
+
+TEST_CASE("a sample is a place of the scan and of its degraded self, normalised alike") {
+  const DataOptions options = small_options(ten_scans());
+  const std::vector<Subject> subjects = {find_subjects(options.folder, options.patch).usable[4]};
+  DataOptions one = options;
+  one.batch = 1;
+  const Volume high = ScanReader(subjects[0].high).read(0);
+  const Volume low = degrade(high, {2, 2, 1}, Interpolation::linear);
+  const Intensity intensity = measure_intensity(options.normalization, low);
+  for (const bool flips : {false, true}) {
+    one.flips = flips;
+    BatchSource source(subjects, one, 0, 1);
+    for (int64_t step = 0; step < 6; step++) {
+      const Batch batch = source.batch(step);
+      // The target says where the patch is, and which way round; the input must be the same place.
+      int n_found = 0;
+      for (int f = 0; f < 8; f++)
+        for (int z0 = 0; z0 + 8 <= kSize.d; z0++)
+          for (int y0 = 0; y0 + 8 <= kSize.h; y0++)
+            for (int x0 = 0; x0 + 8 <= kSize.w; x0++) {
+              bool target = true, input = true;
+              for (int i = 0; i < 512 && target; i++) {
+                const int z = i / 64, y = i / 8 % 8, x = i % 8;
+                const int at[3] = {z0 + (f & 1 ? 7 - z : z), y0 + (f & 2 ? 7 - y : y), x0 + (f & 4 ? 7 - x : x)};
+                const auto is = [&](const Volume& v, float value) {
+                  return std::abs(v.at(at[0], at[1], at[2]) / intensity.b - value) < 1e-5;
+                };
+                const auto voxel = static_cast<size_t>(i);
+                target = is(high, batch.target[voxel]);
+                input = input && is(low, batch.input[voxel]);
+              }
+              if (target) {
+                n_found++;
+                CHECK(input);
+                CHECK((flips || f == 0));
+              }
+            }
+      CHECK(n_found == 1);
+    }
+  }
+}
+
+TEST_CASE("augmentations change what they say, on both sides") {
+  DataOptions options = small_options(ten_scans());
+  const std::vector<Subject> subjects = find_subjects(options.folder, options.patch).usable;
+  const Batch plain = BatchSource(subjects, options, 0, 1).batch(0);
+
+  options.intensity = 0.2;
+  const Batch scaled = BatchSource(subjects, options, 0, 1).batch(0);
+  const double gain = scaled.input[0] / plain.input[0];
+  CHECK(std::abs(gain - 1) <= 0.2);
+  CHECK(gain != 1);
+  for (size_t i = 0; i < 512; i++) {
+    CHECK(std::abs(scaled.input[i] - gain * plain.input[i]) < 1e-5);
+    CHECK(std::abs(scaled.target[i] - gain * plain.target[i]) < 1e-5);
+  }
+
+  options.intensity = 0;
+  options.noise = 0.5;
+  const Batch noisy = BatchSource(subjects, options, 0, 1).batch(0);
+  double in_target = 0, in_input = 0;
+  for (size_t i = 0; i < 4 * 512; i++) {
+    in_target += std::pow(noisy.target[i] - plain.target[i], 2);
+    in_input += std::pow(noisy.input[i] - plain.input[i], 2);
+  }
+  // |q| < M / 2 of M = 4 of N = 8 samples are 3, along two axes.
+  CHECK(in_input / in_target == Approx(9.0 / 64).epsilon(0.15));
+
+  options.noise = 0;
+  options.blur = 2;
+  const Batch soft = BatchSource(subjects, options, 0, 1).batch(0);
+  const auto variance = [](const std::vector<float>& v) {
+    double sum = 0, squares = 0;
+    for (const float x : v) sum += x, squares += double{x} * x;
+    return squares / static_cast<double>(v.size()) - std::pow(sum / static_cast<double>(v.size()), 2);
+  };
+  CHECK(variance(soft.target) < 0.9 * variance(plain.target));
+  CHECK(variance(soft.input) < variance(plain.input));
+}
+
+TEST_CASE("lists name scans and pairs; what cannot be used is skipped and said") {
+  const Folder folder("lists");
+  const fs::path where = folder.path;
+  const Folder& scans = ten_scans();
+  const std::string at = scans.path.string() + "/";
+  std::ofstream(where / "small.txt") << "# comment\n"
+                                     << at << "s1.nii  # the second\n"
+                                     << at << "s2.nii\t" << at << "s3.nii\n"
+                                     << at << "none.nii\n";
+  const SubjectList list = find_subjects(where / "small.txt", 8);
+  REQUIRE(list.usable.size() == 2);
+  CHECK(list.usable[0].name == "s1.nii");
+  CHECK(list.usable[1].name == "s3.nii");
+  REQUIRE(list.usable[1].low);
+  REQUIRE(list.skipped.size() == 1);
+  CHECK(list.skipped[0].reason.find("none.nii") != std::string::npos);
+
+  DataOptions options = small_options(scans);
+  const PreparedScan pair = prepare_scan(list.usable[1], options);
+  CHECK(pair.low[0].volume.data == ScanReader(scans.path / "s2.nii").read(0).data);
+
+  const auto message = [](const auto& f) -> std::string {
+    try {
+      f();
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "";
+  };
+  CHECK(message([&] { find_subjects(scans.path, 17); }).find("less than a patch of 17") != std::string::npos);
+  CHECK(message([&] { find_subjects(where, 8); }).find("no NIfTI scans") != std::string::npos);
+  CHECK(message([&] { find_subjects(where / "absent", 8); }).find("no such folder") != std::string::npos);
+}
+
+TEST_CASE("subjects are split once and for all") {
+  const DataOptions options = small_options(ten_scans());
+  const std::vector<Subject> subjects = find_subjects(options.folder, options.patch).usable;
+  const Split split = split_subjects(subjects, "0.2", "0.1", 7);
+  CHECK(split.validation.size() == 2);
+  CHECK(split.test.size() == 1);
+  CHECK(split.train.size() == 7);
+  std::set<std::string> all;
+  for (const auto* part : {&split.train, &split.validation, &split.test}) all.insert(part->begin(), part->end());
+  CHECK(all.size() == 10);
+  CHECK(split_subjects(subjects, "0.2", "0.1", 7).train == split.train);
+
+  const Folder folder("split");
+  const fs::path list = folder.path / "validation.txt";
+  std::ofstream(list) << "s4.nii\n";
+  CHECK(split_subjects(subjects, list.string(), "", 1).validation == std::vector<std::string>{"s4.nii"});
+  CHECK_THROWS_AS(split_subjects(subjects, list.string(), list.string(), 1), Error);  // in both parts
+  std::ofstream(list) << "s44.nii\n";
+  CHECK_THROWS_AS(split_subjects(subjects, list.string(), "", 1), Error);
+  CHECK_THROWS_AS(split_subjects(subjects, "0.95", "0.05", 1), Error);
+  CHECK_THROWS_AS(split_subjects(subjects, "1.5", "", 1), Error);
+}
+
+TEST_CASE("the cache keeps what fits") {
+  const DataOptions options = small_options(ten_scans());
+  const std::vector<Subject> subjects = find_subjects(options.folder, options.patch).usable;
+  const int64_t one = prepare_scan(subjects[0], options).bytes();
+  ScanCache cache(subjects, options, 3 * one);
+  const auto first = cache.get(0);
+  for (size_t i = 1; i < 10; i++) {
+    cache.get(i);
+    CHECK(cache.bytes() <= 3 * one);
+  }
+  CHECK(cache.get(9).use_count() > 1);
+  CHECK(cache.get(0) != first);  // had to make room
+  CHECK(cache.get(0)->high.data == first->high.data);
+}
