@@ -51,6 +51,8 @@ std::vector<Subject> list_subjects(const fs::path& where) {
       if (split_scan_name(entry.path()).extension.starts_with(".img")) continue;
       add(entry.path());
     }
+  } else if (is_scan_name(where)) {
+    add(where);
   } else {
     for (const std::string& line : read_lines(where)) {
       const size_t tab = line.find('\t');
@@ -240,7 +242,8 @@ PreparedScan prepare_scan(const Subject& subject, const DataOptions& options) {
   scan.high = read_first_volume(subject.high);
   const auto add = [&](Volume low) {
     const Intensity intensity = measure_intensity(options.normalization, low);
-    scan.low.push_back({std::move(low), intensity});
+    const double foreground = measure_intensity(parse_normalization("foreground"), low).b;
+    scan.low.push_back({std::move(low), intensity, foreground});
   };
   if (subject.low)
     add(read_first_volume(*subject.low));
@@ -263,7 +266,7 @@ std::shared_ptr<const PreparedScan> ScanCache::get(size_t subject) {
   bytes_ += scan->bytes();
   scans_[subject] = scan;
   recent_.push_front(subject);
-  while (bytes_ > max_bytes_ && recent_.size() > 1) {
+  while (bytes_ > max_bytes_ && recent_.size() > BatchSource::kGroup) {
     const auto oldest = scans_.find(recent_.back());
     bytes_ -= oldest->second->bytes();
     scans_.erase(oldest);
@@ -294,9 +297,9 @@ Batch BatchSource::batch(int64_t step) {
   std::erase_if(ahead_, [&](const auto& entry) { return entry.first < step || entry.first > step + 256; });
   for (int64_t next = step; next <= step + options_.loading_threads; next++)
     if (!ahead_.contains(next)) ahead_[next] = std::async(std::launch::async, [this, next] { return make(next); });
-  Batch batch = ahead_.at(step).get();
-  ahead_.erase(step);
-  return batch;
+  std::future<Batch> wanted = std::move(ahead_.at(step));
+  ahead_.erase(step);  // also where it throws: asked again, it is made again
+  return wanted.get();
 }
 
 Batch BatchSource::make(int64_t step) {
@@ -341,7 +344,8 @@ void BatchSource::add_sample(int64_t sample, Batch& batch, int place) {
           static_cast<int>(random.below(size.w - patch + 1))};
     s.input = cut(low.volume, at, patch, low.intensity);
     // Mostly air teaches little: one in ten of such patches is kept.
-    if (mean_of(s.input) >= 0.15 || random.below(10) == 0) break;
+    const double mean = mean_of(s.input) * low.intensity.b + low.intensity.a;
+    if (mean >= 0.15 * low.foreground || random.below(10) == 0) break;
   }
   s.target = cut(scan->high, at, patch, low.intensity);
 

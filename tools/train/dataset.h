@@ -34,7 +34,7 @@ struct SubjectList {
   std::vector<SkippedScan> skipped;
 };
 
-// `where` is a folder (its scans, not those of folders within) or a text file: a path a line, or a low-resolution and a
+// `where` is a folder (its scans, not those of folders within), one scan, or a text file: a path a line, or a low-resolution and a
 // high-resolution one with a tab between; relative to the file; # begins a comment. Every scan is read once: one that
 // cannot be, or is smaller than `patch` on some axis, is skipped. Throws Error{bad_input} where none is left.
 SubjectList find_subjects(const std::filesystem::path& where, int patch);
@@ -54,6 +54,7 @@ struct PreparedScan {
   struct Low {
     Volume volume;
     Intensity intensity;  // of this volume, by the network's rule; the target is normalised with it as well
+    double foreground;    // mean of the voxels above the volume's mean: tissue
   };
   Volume high;
   std::vector<Low> low;
@@ -62,7 +63,7 @@ struct PreparedScan {
 
 PreparedScan prepare_scan(const Subject& subject, const DataOptions& options);
 
-// Prepared scans by name, the ones used last within `max_bytes` (at least one of them).
+// Prepared scans by number, the ones used last: as many as `max_bytes` hold, but a group of BatchSource's at least.
 class ScanCache {
  public:
   ScanCache(std::vector<Subject> subjects, const DataOptions& options, int64_t max_bytes);
