@@ -49,6 +49,7 @@ DataOptions small_options(const Folder& folder) {
   options.patch = 8;
   options.patches_per_subject = 3;
   options.validation = options.test = "";
+  options.flips = false;
   options.normalization = parse_normalization("foreground");
   return options;
 }

@@ -24,7 +24,7 @@ struct DataOptions {
   std::vector<Factors> factors{{2, 2, 1}};  // by which k-space is cut; of several, each patch draws one
   int patches_per_subject = 18;
   uint64_t seed = 1;
-  bool flips = false;
+  bool flips = true;
   double noise = 0, blur = 0, intensity = 0;  // strengths of the augmentations; 0: without
   int64_t max_memory = 0;                     // bytes of scans in memory; 0: no limit but the machine's
   int loading_threads = 1;

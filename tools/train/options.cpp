@@ -61,7 +61,7 @@ void add_options(CLI::App& app, Options& o) {
       ->capture_default_str();
   data->add_option("--seed", o.data.seed, "of the split, the patches, the augmentation and random weights")
       ->capture_default_str();
-  data->add_flag("--flips,!--no-flips", o.data.flips, "mirror patches along each axis at random (default: no)");
+  data->add_flag("--flips,!--no-flips", o.data.flips, "mirror patches along each axis at random (default: yes)");
   const auto strength = CLI::Range(0.0, 1000.0);
   data->add_option("--noise", o.data.noise,
                    "augmentation: the largest standard deviation of noise, in normalised intensities; 0: none")
