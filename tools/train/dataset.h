@@ -34,9 +34,10 @@ struct SubjectList {
   std::vector<SkippedScan> skipped;
 };
 
-// `where` is a folder (its scans, not those of folders within), one scan, or a text file: a path a line, or a low-resolution and a
-// high-resolution one with a tab between; relative to the file; # begins a comment. Every scan is read once: one that
-// cannot be, or is smaller than `patch` on some axis, is skipped. Throws Error{bad_input} where none is left.
+// `where` is a folder (its scans, not those of folders within), one scan, or a text file: a path a line, or a
+// low-resolution and a high-resolution one with a tab between; relative to the file; # begins a comment. Every scan is
+// read once: one that cannot be, or is smaller than `patch` on some axis, is skipped. Throws Error{bad_input} where
+// none is left.
 SubjectList find_subjects(const std::filesystem::path& where, int patch);
 
 // Names, each in one part.
