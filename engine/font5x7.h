@@ -4,7 +4,9 @@
 
 #include <array>
 #include <cctype>
+#include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 namespace sr {
 
@@ -41,6 +43,18 @@ inline Glyph glyph(char c) {
     default: return {};
   }
   // clang-format on
+}
+
+// Calls set(x, y) for every pixel of a text whose upper left corner is (x, y), each dot `scale` pixels wide and high.
+template <class Set>
+void draw_text(std::string_view text, int x, int y, int scale, Set set) {
+  for (const char c : text) {
+    const Glyph g = glyph(c);
+    for (int column = 0; column < glyph_columns * scale; ++column)
+      for (int row = 0; row < glyph_rows * scale; ++row)
+        if (g[static_cast<size_t>(column / scale)] >> (row / scale) & 1) set(x + column, y + row);
+    x += (glyph_columns + 1) * scale;
+  }
 }
 
 }  // namespace sr

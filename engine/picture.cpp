@@ -29,13 +29,8 @@ struct Canvas : Image {
   // Text from (x, y) on, cut where `room` pixels end.
   void text(int x, int y, int room, std::string_view line, int scale) {
     const int advance = (glyph_columns + 1) * scale;
-    for (const char c : line.substr(0, static_cast<size_t>(std::max(room / advance, 0)))) {
-      const Glyph g = glyph(c);
-      for (int column = 0; column < glyph_columns * scale; ++column)
-        for (int row = 0; row < glyph_rows * scale; ++row)
-          if (g[static_cast<size_t>(column / scale)] >> (row / scale) & 1) set(x + column, y + row, 235);
-      x += advance;
-    }
+    draw_text(line.substr(0, static_cast<size_t>(std::max(room / advance, 0))), x, y, scale,
+              [this](int px, int py) { set(px, py, 235); });
   }
   void frame(int x, int y, int w, int h) {
     for (int i = 0; i <= w; ++i) set(x + i, y, 255), set(x + i, y + h, 255);

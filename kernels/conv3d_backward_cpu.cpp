@@ -4,7 +4,8 @@
 
 #include <omp.h>
 
-#include "kernels/conv3d_gradient_impl.h"
+#include "kernels/conv3d_backward.h"
+#include "kernels/conv3d_impl.h"
 #include "kernels/simd_targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -18,15 +19,15 @@
 HWY_BEFORE_NAMESPACE();
 namespace sr::HWY_NAMESPACE {
 
-void run_gradient_item(const ConvJob& job, const GradientJob& gradient, int item, ThreadScratch& scratch, float* sums) {
+void run_gradient_item(const ConvJob& job, Features<float> g, int item, ThreadScratch& scratch, float* sums) {
   if (job.conv->size == 1)
-    gradient_item_1x1x1(job, gradient, item, scratch.data(), sums);
+    gradient_item_1x1x1(job, g, item, scratch.data(), sums);
   else if (job.conv->algorithm == ConvAlgorithm::direct)
-    direct_gradient_item(job, gradient, item, scratch.data(), sums);
+    direct_gradient_item(job, g, item, scratch.data(), sums);
   else if (job.conv->algorithm == ConvAlgorithm::winograd2)
-    WinogradGradientItem<2>(job, gradient, item, scratch, sums).run();
+    WinogradGradientItem<2>(job, g, item, scratch, sums).run();
   else
-    WinogradGradientItem<4>(job, gradient, item, scratch, sums).run();
+    WinogradGradientItem<4>(job, g, item, scratch, sums).run();
 }
 
 }  // namespace sr::HWY_NAMESPACE
@@ -100,7 +101,7 @@ void conv3d_backward_weights_cpu(std::span<const TrainedPatch> patches, Channels
   conv.size = size;
   conv.ci = x.count;
   conv.co = conv.co_padded = y.count;
-  const auto n_1d = static_cast<int>(size == 1 ? 1 : weight_transform(conv.algorithm).size());
+  const auto n_1d = static_cast<int>(weight_transform(conv.algorithm).size());
   conv.n_points = n_1d * n_1d;
   conv.n_taps = conv.n_points > 1 ? 3 : size * size * size;
 
@@ -112,7 +113,6 @@ void conv3d_backward_weights_cpu(std::span<const TrainedPatch> patches, Channels
                         static_cast<size_t>(conv.ci) * static_cast<size_t>(conv.co);
   s.gradients.assign(n_sums * static_cast<size_t>(n_items), 0.0f);
   reserve(s, plan.total);
-  s.mask.clear();
   // What a vector overhangs is multiplied by zero: it must be a number.
   for (ThreadScratch& thread : s.of_thread) std::fill_n(thread.data(), plan.total, 0.0f);
 
@@ -123,7 +123,7 @@ void conv3d_backward_weights_cpu(std::span<const TrainedPatch> patches, Channels
     const TrainedPatch& patch = patches[static_cast<size_t>(item / plan.n_items())];
     const ConvJob job = {
         .id = id, .f = patch.f, .x = x, .y = y, .prologue = prologue, .conv = &conv, .plan = plan, .mask = nullptr};
-    run(job, {patch.g}, item % plan.n_items(), s.of_thread[static_cast<size_t>(omp_get_thread_num())],
+    run(job, patch.g, item % plan.n_items(), s.of_thread[static_cast<size_t>(omp_get_thread_num())],
         s.gradients.data() + n_sums * static_cast<size_t>(item));
   }
 

@@ -42,15 +42,6 @@ namespace sr {
 
 HWY_EXPORT(run_item);
 
-std::vector<float> voxel_mask(const Layout& layout, int n_rows) {
-  float all_bits;
-  std::memset(&all_bits, 0xff, sizeof all_bits);
-  std::vector<float> mask(static_cast<size_t>(n_rows * layout.row), 0.0f);
-  for (size_t i = 0; i < mask.size(); i++)
-    if (static_cast<ptrdiff_t>(i) % layout.row < layout.size.w) std::memcpy(&mask[i], &all_bits, sizeof all_bits);
-  return mask;
-}
-
 void reserve(ConvScratch::Impl& scratch, ptrdiff_t n_floats) {
   for (ThreadScratch& thread : scratch.of_thread)
     if (thread.buffer.size() < static_cast<size_t>(n_floats)) thread.buffer = HugeBuffer(static_cast<size_t>(n_floats));
@@ -67,6 +58,15 @@ int ConvScratch::n_threads() const {
 }
 
 namespace {
+
+std::vector<float> voxel_mask(const Layout& layout, int n_rows) {
+  float all_bits;
+  std::memset(&all_bits, 0xff, sizeof all_bits);
+  std::vector<float> mask(static_cast<size_t>(n_rows * layout.row), 0.0f);
+  for (size_t i = 0; i < mask.size(); i++)
+    if (static_cast<ptrdiff_t>(i) % layout.row < layout.size.w) std::memcpy(&mask[i], &all_bits, sizeof all_bits);
+  return mask;
+}
 
 // job.id, plan and mask are filled in here. sums: the items' sums added up, or null.
 void run_conv3d(ConvJob job, ConvScratch::Impl& s, ChannelSums* sums) {

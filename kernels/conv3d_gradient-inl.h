@@ -14,11 +14,13 @@
 
 #include <algorithm>
 
-#include "kernels/conv3d_gradient_impl.h"
+#include "kernels/conv3d_direct-inl.h"
 #include "kernels/conv3d_winograd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace sr::HWY_NAMESPACE {
+
+// g holds the gradients of what the job's convolution wrote.
 
 // sums[c][s] += sum over i < n of u[c][i] v[s][i], for kOutputs gradients u and kStreams inputs v. n: a multiple of 8.
 template <int kOutputs, int kStreams, class D>
@@ -88,8 +90,8 @@ class WinogradGradientItem : WinogradInput<M> {
   using Input::tile_rows_, Input::operand;
 
  public:
-  WinogradGradientItem(const ConvJob& job, const GradientJob& gradient, int item, ThreadScratch& scratch, float* sums)
-      : Input(job, item, scratch), gradient_(gradient), sums_(sums) {}
+  WinogradGradientItem(const ConvJob& job, Features<float> g, int item, ThreadScratch& scratch, float* sums)
+      : Input(job, item, scratch), g_(g), sums_(sums) {}
 
   void run() {
     this->clear_band();
@@ -117,7 +119,7 @@ class WinogradGradientItem : WinogradInput<M> {
     for (int k = 0; k < M; k++) {
       float* to = planes + k * plan_.band;
       if (z + k < layout_.size.d)
-        std::copy_n(gradient_.g.at(job_.y.first + co, z + k, y0_), n, to);
+        std::copy_n(g_.at(job_.y.first + co, z + k, y0_), n, to);
       else
         std::fill_n(to, n, 0.0f);
       std::fill(to + n, to + n_tiles, 0.0f);
@@ -146,47 +148,30 @@ class WinogradGradientItem : WinogradInput<M> {
       }
   }
 
-  const GradientJob& gradient_;
+  Features<float> g_;
   float* sums_;
 };
 
 // All taps of a 3x3x3 kernel. sums: [ci][kz][ky][co][kx], of this item.
-HWY_INLINE void direct_gradient_item(const ConvJob& job, const GradientJob& gradient, int item, float* scratch,
-                                     float* sums) {
-  const ConvPlan& plan = job.plan;
+HWY_INLINE void direct_gradient_item(const ConvJob& job, Features<float> g, int item, float* scratch, float* sums) {
   const Layout& layout = job.f.layout;
-  const auto [d, h, w] = layout.size;
-  const int y0 = item % plan.n_bands * plan.rows, y1 = std::min(h, y0 + plan.rows);
-  const int z0 = item / plan.n_bands * plan.planes, z1 = std::min(d, z0 + plan.planes);
-  const int top = std::max(0, y0 - 1), bottom = std::min(h, y1 + 1);
-  const ptrdiff_t first = (top - (y0 - 1)) * layout.row, last = (bottom - (y0 - 1)) * layout.row;
-  const auto ring_plane = [&](int c, int z) {
-    return scratch + plan.ring_at + c * plan.ring + (z + 3) % 3 * plan.band;
-  };
-  const auto fill_plane = [&](int z) {
-    for (int c = 0; c < job.x.count; c++) {
-      float* plane = ring_plane(c, z);
-      std::fill(plane - kMargin, plane + plan.band - kMargin, 0.0f);
-      if (z >= 0 && z < d) activate(job, c, job.f.at(job.x.first + c, z, top), last - first, plane + first);
-    }
-  };
-  const ptrdiff_t n = (y1 - y0) * layout.row;
-  fill_plane(z0 - 1);
-  fill_plane(z0);
-  for (int z = z0; z < z1; z++) {
-    fill_plane(z + 1);
-    const float* dy = gradient.g.at(job.y.first, z, y0);
+  const DirectBand band(job, item, scratch);
+  const ptrdiff_t n = (band.y1 - band.y0) * layout.row;
+  band.fill(band.z0 - 1);
+  band.fill(band.z0);
+  for (int z = band.z0; z < band.z1; z++) {
+    band.fill(z + 1);
+    const float* dy = g.at(job.y.first, z, band.y0);
     for (int c = 0; c < job.x.count; c++)
       for (int kz = 0; kz < 3; kz++)
         for (int ky = 0; ky < 3; ky++)
-          correlate<3>(dy, layout.channel, job.y.count, ring_plane(c, z - 1 + kz) + ky * layout.row - 1, 1, n,
+          correlate<3>(dy, layout.channel, job.y.count, band.plane(c, z - 1 + kz) + ky * layout.row - 1, 1, n,
                        sums + ((ptrdiff_t{c} * 3 + kz) * 3 + ky) * job.y.count * 3, 3);
   }
 }
 
 // 1x1x1. sums: [co][ci], of this item.
-HWY_INLINE void gradient_item_1x1x1(const ConvJob& job, const GradientJob& gradient, int item, float* scratch,
-                                    float* sums) {
+HWY_INLINE void gradient_item_1x1x1(const ConvJob& job, Features<float> g, int item, float* scratch, float* sums) {
   const ConvPlan& plan = job.plan;
   const Layout& layout = job.f.layout;
   const ptrdiff_t volume = ptrdiff_t{layout.size.d} * layout.plane, run = plan.rows * layout.row;
@@ -194,7 +179,7 @@ HWY_INLINE void gradient_item_1x1x1(const ConvJob& job, const GradientJob& gradi
   float* activated = scratch + plan.operand_at;
   for (ptrdiff_t at = begin; at < end; at += run) {
     const ptrdiff_t n = std::min(run, end - at);
-    const float* dy = gradient.g.at(job.y.first) + at;
+    const float* dy = g.at(job.y.first) + at;
     for (int c0 = 0; c0 < job.x.count; c0 += plan.chunk) {
       const int n_channels = std::min(plan.chunk, job.x.count - c0);
       for (int c = 0; c < n_channels; c++)

@@ -55,10 +55,13 @@ struct ConvPlan {
 };
 
 ConvPlan plan_conv3d(const Layout& layout, const PackedConv::Impl& conv);
+// The same for the gradient of weights. conv: size, algorithm, points and channels; its weights are not looked at.
+ConvPlan plan_gradient(const Layout& layout, const PackedConv::Impl& conv);
 
 // The transforms cost as much for one channel as for many: they pay from a few channels on, on both sides.
 ConvAlgorithm algorithm_in_effect(int size, int ci, int co, ConvAlgorithm wanted);
-// Rows of Winograd's G: point p of a tile sees sum over the three taps t of G[p][t] * weight[t]. Empty for `direct`.
+// Rows of Winograd's G: point p of a tile sees sum over the three taps t of G[p][t] * weight[t]. One row of zeros for
+// `direct`.
 std::span<const std::array<double, 3>> weight_transform(ConvAlgorithm algorithm);
 
 // The scratch of one thread.
@@ -87,9 +90,8 @@ struct ConvJob {
   const BackwardData* backward = nullptr;  // set: the results are gradients with respect to activations of y
 };
 
-// What a thread of one ConvScratch keeps for a job.
+// So much scratch for each thread.
 void reserve(ConvScratch::Impl& scratch, ptrdiff_t n_floats);
-std::vector<float> voxel_mask(const Layout& layout, int n_rows);
 
 struct ConvScratch::Impl {
   int n_threads;

@@ -1,7 +1,7 @@
 // How a convolution is cut up: sizes of bands, chunks and scratch.
 #include <algorithm>
 
-#include "kernels/conv3d_gradient_impl.h"
+#include "kernels/conv3d_impl.h"
 
 namespace sr {
 namespace {
@@ -35,47 +35,47 @@ void lay_out_scratch(ConvPlan& plan, const PackedConv::Impl& conv, ptrdiff_t n_p
   plan.total = plan.product_at + ptrdiff_t{conv.n_points} * conv.co_padded * plan.product + kMargin;
 }
 
-// Sums along a band are worth their last step, over the lanes, if the band is long.
-ConvPlan plan_winograd_gradient(const Layout& layout, const PackedConv::Impl& conv) {
+int winograd_tile(const PackedConv::Impl& conv) {
+  return conv.algorithm == ConvAlgorithm::winograd4 ? 4 : 2;
+}
+
+// Bands of so many rows of tiles; `chunk` and what follows from it are left open.
+ConvPlan winograd_bands(const Layout& layout, int tile, int tile_rows) {
   ConvPlan plan;
-  plan.tile = conv.algorithm == ConvAlgorithm::winograd4 ? 4 : 2;
-  const auto [d, h, w] = layout.size;
-  const int tile_rows = static_cast<int>(std::clamp<ptrdiff_t>(240 / layout.row, 1, divide_up(h, plan.tile)));
-  plan.rows = tile_rows * plan.tile;
-  plan.n_bands = divide_up(h, plan.rows);
-  split_depth(plan, d);
+  plan.tile = tile;
+  plan.rows = tile_rows * tile;
+  plan.n_bands = divide_up(layout.size.h, plan.rows);
+  split_depth(plan, layout.size.d);
   const ptrdiff_t n = tile_rows * layout.row;
   plan.band = round_up((plan.rows + 2) * layout.row, 16) + kMargin;
   plan.ring = 2 * plan.band;
   plan.operand = round_up(n, 16) + 2 * kMargin;
   plan.product = round_up(n, 16) + kMargin;
+  return plan;
+}
+
+// Sums along a band are worth their last step, over the lanes, if the band is long.
+ConvPlan plan_winograd_gradient(const Layout& layout, const PackedConv::Impl& conv) {
+  const int tile = winograd_tile(conv);
+  const ptrdiff_t tile_rows = std::clamp<ptrdiff_t>(240 / layout.row, 1, divide_up(layout.size.h, tile));
+  ConvPlan plan = winograd_bands(layout, tile, static_cast<int>(tile_rows));
   plan.chunk = std::min(conv.ci, 12);
-  lay_out_scratch(plan, conv, plan.tile + 2);
+  lay_out_scratch(plan, conv, tile + 2);
   return plan;
 }
 
 ConvPlan plan_winograd(const Layout& layout, const PackedConv::Impl& conv) {
-  ConvPlan plan;
-  plan.tile = conv.algorithm == ConvAlgorithm::winograd4 ? 4 : 2;
-  const auto [d, h, w] = layout.size;
+  const int tile = winograd_tile(conv);
   // Tile rows per band: two spare a fifth of the activations and transforms that neighbouring bands repeat, if the
   // products of all points (which each chunk of channels updates) then still fit half the cache.
   const ptrdiff_t products_of_a_row = layout.row * conv.n_points * conv.co_padded;
-  const int tile_rows = h > plan.tile && 2 * products_of_a_row <= kCache / 2 ? 2 : 1;
-  plan.rows = tile_rows * plan.tile;
-  plan.n_bands = divide_up(h, plan.rows);
-  split_depth(plan, d);
-
-  const ptrdiff_t n = tile_rows * layout.row;
-  plan.band = round_up((plan.rows + 2) * layout.row, 16) + kMargin;
-  plan.ring = 2 * plan.band;
-  plan.operand = round_up(n, 16) + 2 * kMargin;
-  plan.product = round_up(n, 16) + kMargin;
+  const int tile_rows = layout.size.h > tile && 2 * products_of_a_row <= kCache / 2 ? 2 : 1;
+  ConvPlan plan = winograd_bands(layout, tile, tile_rows);
   // Operands may exceed the cache by a half: they are read in order, while each further chunk costs a round trip of all
   // products through memory.
   const int n_chunks = divide_up(ptrdiff_t{conv.ci} * conv.n_points * plan.operand, kCache * 3 / 2);
   plan.chunk = divide_up(conv.ci, n_chunks);
-  lay_out_scratch(plan, conv, plan.tile + 2);
+  lay_out_scratch(plan, conv, tile + 2);
   return plan;
 }
 

@@ -38,13 +38,7 @@ struct Canvas : Image {
           y0 + static_cast<int>(std::lround(static_cast<double>(y1 - y0) * i / n)), c);
   }
   void text(int x, int y, std::string_view words, const Colour& c) {
-    for (const char letter : words) {
-      const Glyph g = glyph(letter);
-      for (int column = 0; column < glyph_columns; ++column)
-        for (int row = 0; row < glyph_rows; ++row)
-          if (g[static_cast<size_t>(column)] >> row & 1) set(x + column, y + row, c);
-      x += glyph_columns + 1;
-    }
+    draw_text(words, x, y, 1, [&](int px, int py) { set(px, py, c); });
   }
 };
 

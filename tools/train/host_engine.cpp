@@ -245,8 +245,7 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
   void conv3d(Channels x, const ConvLayer& conv, Channels y) override { run(x, {}, conv, y); }
 
   void norm_elu_conv3d(Channels x, const NormConv& layer, Channels y) override {
-    set_norm(x, layer.norm);
-    run(x, affine_of(layer.norm), layer.conv, y);
+    run(x, prologue(set_norm(x, layer.norm)), layer.conv, y);
   }
 
   void add(Channels x, Channels y) override {
@@ -273,7 +272,7 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
     collective_.sum(&total->sum, 2 * int64_t{y.count});
   }
 
-  void set_norm(Channels x, const NormLayer& norm) {
+  const NormState& set_norm(Channels x, const NormLayer& norm) {
     norms_.resize(static_cast<size_t>(network_->n_norms));
     NormState& state = norms_[static_cast<size_t>(norm.id)];
     if (options_.frozen_norm) {
@@ -290,12 +289,15 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
       }
     }
     set_affine(norm, state.mean, state.variance, state.affine);
-    scale_.assign(state.affine.scale.begin(), state.affine.scale.end());
-    shift_.assign(state.affine.shift.begin(), state.affine.shift.end());
+    return state;
   }
 
-  // The affine of the norm that set_norm or use_norm was last called with.
-  Prologue<T> affine_of(const NormLayer&) const { return {scale_.data(), shift_.data()}; }
+  // Holds until the next call.
+  Prologue<T> prologue(const NormState& state) {
+    scale_.assign(state.affine.scale.begin(), state.affine.scale.end());
+    shift_.assign(state.affine.shift.begin(), state.affine.shift.end());
+    return {scale_.data(), shift_.data()};
+  }
 
   // ---- backward ----
 
@@ -316,13 +318,11 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
   void norm_elu_conv3d(Channels x, const NormConv& layer, Channels y, Gradients x_gradients) override {
     settle(y);
     const NormState& state = norms_[static_cast<size_t>(layer.norm.id)];
-    scale_.assign(state.affine.scale.begin(), state.affine.scale.end());
-    shift_.assign(state.affine.shift.begin(), state.affine.shift.end());
-    const Prologue<T> prologue = affine_of(layer.norm);
-    weights_gradient(x, prologue, layer.conv, y);
+    const Prologue<T> norm_elu = prologue(state);
+    weights_gradient(x, norm_elu, layer.conv, y);
     std::vector<GradientSums> total(static_cast<size_t>(x.count)), of_patch(total.size());
     for (const Patch<T>& patch : patches_) {
-      convs_.backward_data(patch, x, prologue, layer.conv, y, x_gradients == Gradients::add, of_patch.data());
+      convs_.backward_data(patch, x, norm_elu, layer.conv, y, x_gradients == Gradients::add, of_patch.data());
       for (size_t c = 0; c < total.size(); c++) {
         total[c].sum += of_patch[c].sum;
         total[c].sum_times_x += of_patch[c].sum_times_x;

@@ -8,16 +8,17 @@
 #include <utility>
 #include <vector>
 
+#include "engine/lattice_noise.h"
+
 namespace sr::train {
 
 class Random {
  public:
   Random(uint64_t seed, uint64_t stream) : state_(seed) { state_ = next() ^ (stream * 0x9e3779b97f4a7c15u); }
   uint64_t next() {
-    uint64_t z = state_ += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
+    const uint64_t bits = mix_bits(state_);
+    state_ += 0x9e3779b97f4a7c15u;
+    return bits;
   }
   double uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }                       // [0, 1)
   int64_t below(int64_t n) { return static_cast<int64_t>(uniform() * static_cast<double>(n)); }  // 0 .. n - 1
