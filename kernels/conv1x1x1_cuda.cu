@@ -7,10 +7,12 @@
 // that lie a block's width apart, every load of a warp is 32 neighbouring quads. Weights lie in shared memory, 32 input
 // channels at a time, read by the whole warp at once: CO / 4 reads to CO * VOXELS multiply-adds. The combination reads
 // everything once and multiplies once: bound by device memory.
+//
+// Backward (epilogue_cuda.cuh), inputs may also be an image of gradients, that of the combination.
 #include <type_traits>
 
 #include "kernels/conv3d_cuda.h"
-#include "kernels/quads_cuda.cuh"
+#include "kernels/epilogue_cuda.cuh"
 
 namespace sr::cuda {
 namespace {
@@ -57,11 +59,12 @@ int blocks_of(Size3 s) {
 }
 
 struct Arguments : ConvArguments<float> {  // weights: [co / CO][ci][CO]
-  float* image;                            // CO = 1: the output [patch][voxel]
+  float* image;                            // CO = 1: the output [patch][voxel]; backward, ci = 1: the input
+  GradientTarget target;                   // backward: where the output goes
 };
 
 // grid: (runs of voxels of the patch, co / CO, patches)
-template <class T, int CO>
+template <class T, int CO, bool kBackward>
 __global__ void __launch_bounds__(kThreads) conv1x1x1(Arguments a) {
   constexpr int n_voxels = voxels_of<CO>;
   SR_SHARED(float, weights, [kChunk * CO]);
@@ -87,7 +90,9 @@ __global__ void __launch_bounds__(kThreads) conv1x1x1(Arguments a) {
   for (int chunk = 0; chunk < a.ci; chunk += kChunk) {
     const int n = min(kChunk, a.ci - chunk);
     const float* w = a.weights + (int64_t{group} * a.ci + chunk) * CO;
-    for (int i = thread; i < n * CO; i += kThreads) weights[i] = w[i];
+    // A single channel counts as a quad with three that are zero.
+    const int n_quads = (n + 3) / 4 * 4;
+    for (int i = thread; i < n_quads * CO; i += kThreads) weights[i] = i < n * CO ? w[i] : 0.0f;
     __syncthreads();
 #pragma unroll 2
     for (int ci = 0; ci < n; ci += 4) {
@@ -95,7 +100,10 @@ __global__ void __launch_bounds__(kThreads) conv1x1x1(Arguments a) {
 #pragma unroll
       for (int v = 0; v < n_voxels; v++) {
         const int voxel = min(first + v * kThreads, voxels - 1);  // those past the end are not kept
-        in[v] = load_quad(x + int64_t{(chunk + ci) / 4} * voxels + voxel);
+        if (kBackward && a.ci == 1)
+          in[v] = {a.image[int64_t{patch} * voxels + voxel]};
+        else
+          in[v] = load_quad(x + int64_t{(chunk + ci) / 4} * voxels + voxel);
         if (scale) in[v] = activate(in[v], scale + chunk + ci, shift + chunk + ci);
       }
 #pragma unroll
@@ -110,23 +118,16 @@ __global__ void __launch_bounds__(kThreads) conv1x1x1(Arguments a) {
     __syncthreads();  // before the next chunk's weights replace these
   }
 
+  float* image = CO == 1 ? a.image + int64_t{patch} * voxels : nullptr;
   float sum[CO] = {}, squares[CO] = {};
 #pragma unroll
   for (int v = 0; v < n_voxels; v++) {
     const int voxel = first + v * kThreads;
     if (voxel >= voxels) continue;
-    if constexpr (CO == 1) {
-      a.image[int64_t{patch} * voxels + voxel] = acc[v][0];
-    } else {
-      StoredQuad<T>* y = quads_of<T>(a.y, a.y_first + group * CO, patch) + voxel;
-#pragma unroll
-      for (int c = 0; c < CO; c += 4) store_quad(y + int64_t{c / 4} * voxels, &acc[v][c]);
-    }
-#pragma unroll
-    for (int c = 0; c < CO; c++) {
-      sum[c] += acc[v][c];
-      squares[c] = fmaf(acc[v][c], acc[v][c], squares[c]);
-    }
+    if constexpr (kBackward)
+      store_gradient<CO>(a.target, patch, group * CO, voxel, acc[v], sum, squares);
+    else
+      store_outputs<T, CO>(a.y, a.y_first, image, patch, group * CO, voxel, acc[v], sum, squares);
   }
   if (!a.partial_sums) return;
   block_sums<CO>(sum, squares, sums_scratch, thread, kThreads);
@@ -134,11 +135,11 @@ __global__ void __launch_bounds__(kThreads) conv1x1x1(Arguments a) {
     store_sums<CO>(sum, squares, a.partial_sums, patch, a.co, group * CO, part, static_cast<int>(gridDim.x));
 }
 
-template <class T, int CO>
-void launch(const Arguments& a, Stream stream) {
+template <class T, int CO, bool kBackward = false>
+void launch(const Arguments& a, int n_patches, Stream stream) {
   const dim3 grid(static_cast<unsigned>(blocks_of<CO>(a.x.size)), static_cast<unsigned>(a.co / CO),
-                  static_cast<unsigned>(a.x.n_patches));
-  SR_LAUNCH((conv1x1x1<T, CO>), grid, dim3(kThreads), 0, static_cast<cudaStream_t>(stream), a);
+                  static_cast<unsigned>(n_patches));
+  SR_LAUNCH((conv1x1x1<T, CO, kBackward>), grid, dim3(kThreads), 0, static_cast<cudaStream_t>(stream), a);
 }
 
 }  // namespace
@@ -155,14 +156,23 @@ void conv1x1x1_pack(const ConvWeights& conv, float* packed) {
 }
 
 void conv1x1x1_forward(const Conv3dForward& f, Stream stream) {
-  const Arguments a = {arguments_of<float>(f), f.y.image};
+  const Arguments a = {arguments_of<float>(f), f.y.image, {}};
+  const int n = f.x.maps.n_patches;
   with_storage(f.precision, [&](auto zero) {
     using T = decltype(zero);
     // Of what is stored in 2 bytes, tensor cores make all layers but the combination (kernels/cuda_api_cuda.cu).
     if constexpr (sizeof(T) == 2)
-      launch<T, 1>(a, stream);
+      launch<T, 1>(a, n, stream);
     else
-      with_group(f.shape.co, [&](auto group) { launch<T, group()>(a, stream); });
+      with_group(f.shape.co, [&](auto group) { launch<T, group()>(a, n, stream); });
+  });
+}
+
+void conv1x1x1_backward(const Conv3dBackwardData& b, Stream stream) {
+  Arguments a = {arguments_of(b), b.dy.image, target_of(b)};
+  a.x.size = b.f.size;  // an image has no maps that say it
+  with_group(b.shape.co, [&](auto group) {
+    if constexpr (group() > 1) launch<float, group(), true>(a, b.f.n_patches, stream);
   });
 }
 

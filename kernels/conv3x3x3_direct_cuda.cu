@@ -13,8 +13,11 @@
 // taps, for which it reads 9 CO / 4 vectors of weights that the whole warp shares (broadcast): for CO = 12, 864
 // multiply-adds to 8 + 27 reads. The pitch of 28 floats puts the rows of neighbouring threads (two rows apart: 56 = 24
 // mod 32) on banks that follow one another, so the 16-byte reads of a warp are free of conflicts.
+//
+// The gradient of the data is the same convolution with transposed weights; another epilogue (epilogue_cuda.cuh) takes
+// its result through ELU onto the gradients that are there.
 #include "kernels/conv3d_cuda.h"
-#include "kernels/quads_cuda.cuh"
+#include "kernels/epilogue_cuda.cuh"
 
 namespace sr::cuda {
 namespace {
@@ -43,6 +46,7 @@ int group_of(int co) {
 
 struct Arguments : ConvArguments<float> {  // weights: [co / CO][ci][27][CO]
   float* image;                            // CO = 1: the output [patch][voxel]
+  GradientTarget target;                   // backward: where the output goes
 };
 
 // Loads a quad of input channels of the block's tile and its halo, activated, zero outside the patch.
@@ -105,7 +109,7 @@ __device__ __forceinline__ void multiply_channel(float (&acc)[kRows][kVoxels][CO
 }
 
 // grid: (tiles of the patch, co / CO, patches)
-template <class T, int CO>
+template <class T, int CO, bool kBackward>
 __global__ void __launch_bounds__(kThreads) conv3x3x3_direct(Arguments a) {
   SR_SHARED(float, tile, [4 * kChannel]);
   SR_SHARED(float, weights, [4 * 27 * CO]);
@@ -144,6 +148,7 @@ __global__ void __launch_bounds__(kThreads) conv3x3x3_direct(Arguments a) {
     __syncthreads();  // before the next quad replaces this one
   }
 
+  float* image = CO == 1 ? a.image + int64_t{patch} * voxels : nullptr;
   float sum[CO] = {}, squares[CO] = {};
 #pragma unroll
   for (int row = 0; row < kRows; row++) {
@@ -153,18 +158,10 @@ __global__ void __launch_bounds__(kThreads) conv3x3x3_direct(Arguments a) {
       const int vx = origin.x + tx * kVoxels + v;
       if (vx >= size.w || vy >= size.h || vz >= size.d) continue;
       const int64_t voxel = (int64_t{vz} * size.h + vy) * size.w + vx;
-      if constexpr (CO == 1) {
-        a.image[patch * voxels + voxel] = acc[row][v][0];
-      } else {
-        StoredQuad<T>* y = quads_of<T>(a.y, a.y_first + group * CO, patch) + voxel;
-#pragma unroll
-        for (int c = 0; c < CO; c += 4) store_quad(y + c / 4 * voxels, &acc[row][v][c]);
-      }
-#pragma unroll
-      for (int c = 0; c < CO; c++) {
-        sum[c] += acc[row][v][c];
-        squares[c] = fmaf(acc[row][v][c], acc[row][v][c], squares[c]);
-      }
+      if constexpr (kBackward)
+        store_gradient<CO>(a.target, patch, group * CO, voxel, acc[row][v], sum, squares);
+      else
+        store_outputs<T, CO>(a.y, a.y_first, image, patch, group * CO, voxel, acc[row][v], sum, squares);
     }
   }
   if (!a.partial_sums) return;
@@ -173,11 +170,11 @@ __global__ void __launch_bounds__(kThreads) conv3x3x3_direct(Arguments a) {
     store_sums<CO>(sum, squares, a.partial_sums, patch, a.co, group * CO, part, static_cast<int>(gridDim.x));
 }
 
-template <class T, int CO>
+template <class T, int CO, bool kBackward = false>
 void launch(const Arguments& a, Size3 size, int n_patches, Stream stream) {
   const dim3 grid(static_cast<unsigned>(blocks_of(size)), static_cast<unsigned>(a.co / CO),
                   static_cast<unsigned>(n_patches));
-  SR_LAUNCH((conv3x3x3_direct<T, CO>), grid, dim3(kThreads), 0, static_cast<cudaStream_t>(stream), a);
+  SR_LAUNCH((conv3x3x3_direct<T, CO, kBackward>), grid, dim3(kThreads), 0, static_cast<cudaStream_t>(stream), a);
 }
 
 }  // namespace
@@ -200,7 +197,7 @@ void conv3x3x3_direct_pack(const ConvWeights& conv, float* packed) {
 }
 
 void conv3x3x3_direct_forward(const Conv3dForward& f, Stream stream) {
-  const Arguments a = {arguments_of<float>(f), f.y.image};
+  const Arguments a = {arguments_of<float>(f), f.y.image, {}};
   const Size3 size = f.x.maps.size;
   const int n = f.x.maps.n_patches;
   with_storage(f.precision, [&](auto zero) {
@@ -220,6 +217,22 @@ void conv3x3x3_direct_forward(const Conv3dForward& f, Stream stream) {
         return launch<T, 16>(a, size, n, stream);
     }
   });
+}
+
+void conv3x3x3_direct_backward(const Conv3dBackwardData& b, Stream stream) {
+  const Arguments a = {arguments_of(b), nullptr, target_of(b)};
+  const Size3 size = b.f.size;
+  const int n = b.f.n_patches;
+  switch (group_of(b.shape.co)) {
+    case 4:
+      return launch<float, 4, true>(a, size, n, stream);
+    case 8:
+      return launch<float, 8, true>(a, size, n, stream);
+    case 12:
+      return launch<float, 12, true>(a, size, n, stream);
+    default:
+      return launch<float, 16, true>(a, size, n, stream);
+  }
 }
 
 }  // namespace sr::cuda

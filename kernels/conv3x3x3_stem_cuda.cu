@@ -3,9 +3,10 @@
 //   y[co](v) = bias[co] + sum over tap of weight[co][tap] * x(v + tap)
 //
 // 27 multiply-adds to every value written: bound by the writing. A thread makes all CO channels of one voxel; a block
-// is 32 x 4 voxels of a plane, whose 34 x 6 x 3 neighbourhood lies in shared memory.
+// is 32 x 4 voxels of a plane, whose 34 x 6 x 3 neighbourhood lies in shared memory. Backward, it brings the gradient
+// of an image to the channels that "-r" made the image of (epilogue_cuda.cuh).
 #include "kernels/conv3d_cuda.h"
-#include "kernels/quads_cuda.cuh"
+#include "kernels/epilogue_cuda.cuh"
 
 namespace sr::cuda {
 namespace {
@@ -28,13 +29,14 @@ struct Arguments {
   const float* image;
   FeatureMaps y;
   int y_first, co;
-  const float* weights;  // [co / CO][27][CO]
-  const float* bias;     // or null
-  float* partial_sums;   // or null
+  const float* weights;   // [co / CO][27][CO]
+  const float* bias;      // or null
+  float* partial_sums;    // or null
+  GradientTarget target;  // backward: where the output goes
 };
 
 // grid: (tiles of the patch, co / CO, patches)
-template <class T, int CO>
+template <class T, int CO, bool kBackward>
 __global__ void __launch_bounds__(kThreads) conv3x3x3_stem(Arguments a) {
   SR_SHARED(float, tile, [3 * kHaloY * kHaloX]);
   SR_SHARED(float, weights, [27 * CO]);
@@ -72,29 +74,25 @@ __global__ void __launch_bounds__(kThreads) conv3x3x3_stem(Arguments a) {
       }
 
   const int vx = x0 + tx, vy = y0 + ty;
-  float squares[CO];
-  const bool inside = vx < size.w && vy < size.h;
-  if (inside) {
-    StoredQuad<T>* y = quads_of<T>(a.y, a.y_first + group * CO, patch) + (int64_t{z0} * size.h + vy) * size.w + vx;
-#pragma unroll
-    for (int c = 0; c < CO; c += 4) store_quad(y + c / 4 * voxels, acc + c);
-  }
-#pragma unroll
-  for (int c = 0; c < CO; c++) {
-    if (!inside) acc[c] = 0.0f;
-    squares[c] = acc[c] * acc[c];
+  float sum[CO] = {}, squares[CO] = {};
+  if (vx < size.w && vy < size.h) {
+    const int64_t voxel = (int64_t{z0} * size.h + vy) * size.w + vx;
+    if constexpr (kBackward)
+      store_gradient<CO>(a.target, patch, group * CO, voxel, acc, sum, squares);
+    else
+      store_outputs<T, CO>(a.y, a.y_first, nullptr, patch, group * CO, voxel, acc, sum, squares);
   }
   if (!a.partial_sums) return;
-  block_sums<CO>(acc, squares, sums_scratch, thread, kThreads);
+  block_sums<CO>(sum, squares, sums_scratch, thread, kThreads);
   if (thread == 0)
-    store_sums<CO>(acc, squares, a.partial_sums, patch, a.co, group * CO, part, static_cast<int>(gridDim.x));
+    store_sums<CO>(sum, squares, a.partial_sums, patch, a.co, group * CO, part, static_cast<int>(gridDim.x));
 }
 
-template <class T, int CO>
+template <class T, int CO, bool kBackward = false>
 void launch(const Arguments& a, Size3 size, int n_patches, Stream stream) {
   const dim3 grid(static_cast<unsigned>(blocks_of(size)), static_cast<unsigned>(a.co / CO),
                   static_cast<unsigned>(n_patches));
-  SR_LAUNCH((conv3x3x3_stem<T, CO>), grid, dim3(kThreads), 0, static_cast<cudaStream_t>(stream), a);
+  SR_LAUNCH((conv3x3x3_stem<T, CO, kBackward>), grid, dim3(kThreads), 0, static_cast<cudaStream_t>(stream), a);
 }
 
 }  // namespace
@@ -112,8 +110,8 @@ void conv3x3x3_stem_pack(const ConvWeights& conv, float* packed) {
 
 void conv3x3x3_stem_forward(const Conv3dForward& f, Stream stream) {
   const Arguments a = {
-      f.x.image, f.y.maps,      f.y.channels.first, f.shape.co, static_cast<const float*>(f.packed_weights),
-      f.bias,    f.partial_sums};
+      f.x.image,      f.y.maps, f.y.channels.first, f.shape.co, static_cast<const float*>(f.packed_weights), f.bias,
+      f.partial_sums, {}};
   const Size3 size = f.y.maps.size;
   const int n = f.y.maps.n_patches;
   with_storage(f.precision, [&](auto zero) {
@@ -129,6 +127,29 @@ void conv3x3x3_stem_forward(const Conv3dForward& f, Stream stream) {
         return launch<T, 24>(a, size, n, stream);
     }
   });
+}
+
+void conv3x3x3_stem_backward(const Conv3dBackwardData& b, Stream stream) {
+  const Arguments a = {.image = b.dy.image,
+                       .y = b.g,
+                       .y_first = b.x.first,
+                       .co = b.shape.co,
+                       .weights = static_cast<const float*>(b.packed_weights),
+                       .bias = nullptr,
+                       .partial_sums = b.partial_sums,
+                       .target = target_of(b)};
+  const Size3 size = b.f.size;
+  const int n = b.f.n_patches;
+  switch (group_of(b.shape.co)) {
+    case 4:
+      return launch<float, 4, true>(a, size, n, stream);
+    case 8:
+      return launch<float, 8, true>(a, size, n, stream);
+    case 16:
+      return launch<float, 16, true>(a, size, n, stream);
+    default:
+      return launch<float, 24, true>(a, size, n, stream);
+  }
 }
 
 }  // namespace sr::cuda

@@ -7,59 +7,13 @@
 // device_* or members of FeatureMaps are device memory. Work is queued on a stream and ordered by it.
 #pragma once
 
-#include "kernels/conv3d.h"
+#include "kernels/cuda_training.h"
+#include "kernels/cuda_types.h"
 #include "kernels/patch.h"
 
 namespace sr::cuda {
 
-inline constexpr int api_version = 2;
-
-enum class Result : int { ok, out_of_memory, failed };
-
-// How features are stored and multiplied. Accumulation and statistics are float32 or better in all of them.
-enum class Precision : int {
-  fp32,  // float32 on CUDA cores: every GPU, and what the others are compared with
-  tf32,  // float32 storage, tensor cores with 10-bit mantissas: compute capability 8.0 and newer
-  f16,   // half storage, tensor cores: 7.5 and newer
-  bf16,  // bfloat16 storage, tensor cores: 8.0 and newer
-};
-
-inline const char* to_string(Precision p) {
-  return p == Precision::f16 ? "f16" : p == Precision::bf16 ? "bf16" : p == Precision::tf32 ? "tf32" : "fp32";
-}
-
-struct DeviceInfo {
-  char name[256];
-  int capability_major, capability_minor;  // 9, 0: Hopper
-  int n_multiprocessors;
-  int64_t total_memory, free_memory;  // bytes
-};
-
-// Feature maps of a batch of patches. Four channels lie together, so that a thread moves them with one instruction:
-//   patch p, channel c, voxel v:  data[p * patch_stride + (c / 4) * 4 * voxels + 4 * v + c % 4]
-// v = (z h + y) w + x; c < n_channels, a multiple of 4. Elements are float, half or bfloat16, as the precision has
-// them.
-struct FeatureMaps {
-  void* data;
-  Size3 size;  // of a patch
-  int n_patches;
-  int64_t patch_stride;  // elements
-};
-
-// Batch-norm and ELU on the way into a convolution, as kernels/conv3d.h has them: scale[p * patch_stride + ci].
-struct DevicePrologue {
-  const float* scale = nullptr;  // null: neither affine nor ELU
-  const float* shift = nullptr;
-  int64_t patch_stride = 0;  // 0: the same for every patch
-};
-
-// One side of a convolution: channels of the feature maps, or (maps.data null) a single-channel image per patch,
-// image[p * voxels + v], float32 in every precision.
-struct Operand {
-  FeatureMaps maps;
-  Channels channels;  // first and count are multiples of 4; {0, 1} for an image
-  float* image = nullptr;
-};
+inline constexpr int api_version = 3;
 
 // y = conv(prologue(x)) + bias, and the sums of y's channels: partial_sums[((p * co + c) * n_parts + part) * 2 + {0,
 // 1}] receives sum and sum of squares of the voxels of each part of the patch, n_parts = conv3d_parts(); null: nobody
@@ -110,7 +64,6 @@ struct AxisLines {
   int64_t first;
 };
 
-using Stream = void*;
 using Graph = void*;
 using Event = void*;
 using Fft = void*;
@@ -179,6 +132,8 @@ struct Api {
   Result (*gather_lines)(const AxisLines& from, const LineBlock& to, Stream stream);
   Result (*crop_lines)(const LineBlock& spectra, const LineBlock& kept, Stream stream);
   Result (*scatter_lines)(const LineBlock& from, const AxisLines& to, Stream stream);
+
+  TrainingApi training;
 };
 
 }  // namespace sr::cuda

@@ -11,6 +11,7 @@
 #include "kernels/limits_cuda.h"
 #include "kernels/patch_cuda.h"
 #include "kernels/statistics_cuda.h"
+#include "kernels/training_cuda.h"
 
 namespace sr::cuda {
 namespace {
@@ -169,7 +170,7 @@ Result checked_measure_limits(double* gflops, double* gbytes_per_s) {
 enum class Kernel { stem, direct, pointwise, tensor, pointwise_tensor };
 
 Kernel kernel_of(const ConvWeights& s, Precision precision) {
-  if (s.ci == 1) return Kernel::stem;
+  if (s.ci == 1 && s.size == 3) return Kernel::stem;
   const bool tensor = precision != Precision::fp32 && s.co > 1;
   if (s.size == 3) return tensor ? Kernel::tensor : Kernel::direct;
   return tensor ? Kernel::pointwise_tensor : Kernel::pointwise;
@@ -283,6 +284,38 @@ Result checked_merge_patches(const PatchTransfer& transfer, Stream stream) {
 Result checked_add_images(const float* x, float* y, int64_t n, Stream stream) {
   add_images(x, y, n, stream);
   return launched("adding images");
+}
+
+// ---- training ----
+
+// A launch as a function of the table: Checked<&pick>::call.
+template <auto launch>
+struct Checked;
+template <class... Args, void (*launch)(Args...)>
+struct Checked<launch> {
+  static Result call(Args... args) {
+    launch(args...);
+    return launched("a step of training");
+  }
+};
+
+Result conv3d_backward_data(const Conv3dBackwardData& conv, Stream stream) {
+  if (conv.shape.size == 1)
+    conv1x1x1_backward(conv, stream);
+  else if (conv.shape.ci == 1)
+    conv3x3x3_stem_backward(conv, stream);
+  else
+    conv3x3x3_direct_backward(conv, stream);
+  return launched("the gradient of a convolution");
+}
+
+int gradient_parts(const ConvWeights& s, Size3 patch, int n_patches) {
+  return s.size == 1 ? conv1x1x1_gradient_parts(patch, n_patches) : conv3x3x3_gradient_parts(patch, n_patches);
+}
+
+Result conv3d_backward_weights(const Conv3dBackwardWeights& conv, Stream stream) {
+  conv.shape.size == 1 ? conv1x1x1_gradient(conv, stream) : conv3x3x3_gradient(conv, stream);
+  return launched("the gradient of weights");
 }
 
 // ---- Fourier transforms ----
@@ -414,6 +447,23 @@ constexpr Api api = {
     .gather_lines = checked_gather_lines,
     .crop_lines = checked_crop_lines,
     .scatter_lines = checked_scatter_lines,
+    .training = {.conv3d_backward_data = conv3d_backward_data,
+                 .gradient_parts = gradient_parts,
+                 .conv3d_backward_weights = conv3d_backward_weights,
+                 .channel_totals = Checked<&channel_totals>::call,
+                 .sum_parts = Checked<&sum_parts>::call,
+                 .add_batch_parts = Checked<&add_batch_parts>::call,
+                 .batch_moments = Checked<&batch_moments>::call,
+                 .moments_affine = Checked<&moments_affine>::call,
+                 .norm_gradients = Checked<&norm_gradients>::call,
+                 .norm_carry = Checked<&norm_carry>::call,
+                 .settle_gradients = Checked<&settle_gradients>::call,
+                 .l1_parts = l1_parts,
+                 .l1_loss = Checked<&l1_loss>::call,
+                 .pick = Checked<&pick>::call,
+                 .sum_of_squares = Checked<&sum_of_squares>::call,
+                 .adam_step = Checked<&adam_step>::call,
+                 .move_running_statistics = Checked<&move_running_statistics>::call},
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
 // Batch-norm's statistics on the device, from the parts that the convolutions leave behind: kernels/cuda_api.h,
-// add_parts and norm_affine.
+// add_parts and norm_affine; kernels/cuda_training.h, add_batch_parts.
 #pragma once
 
 #include "kernels/cuda_api.h"
@@ -8,6 +8,7 @@ namespace sr::cuda {
 
 void add_parts(const float* partial_sums, int n_patches, int co, int n_parts, ChannelSums* sums, int64_t sums_stride,
                Stream stream);
+void add_batch_parts(const float* partial_sums, int n_patches, int co, int n_parts, ChannelSums* sums, Stream stream);
 void norm_affine(const ChannelSums* sums, int64_t sums_stride, int n_patches, int n_channels, double n_voxels,
                  double eps, const float* gamma, const float* beta, float* scale, float* shift, int64_t affine_stride,
                  Stream stream);

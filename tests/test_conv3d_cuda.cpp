@@ -14,6 +14,7 @@
 #include "tests/cuda_test_api.h"
 #include "tests/emulation/float16.h"
 #include "tests/emulation/settings.h"
+#include "tests/on_device.h"
 
 namespace sr {
 namespace {
@@ -55,31 +56,6 @@ std::vector<float> from_stored(const Bytes& bytes, Precision p) {
   }
   return values;
 }
-
-// Device memory with the host's contents, NaN behind them so that what reads too far shows.
-template <class T>
-class OnDevice {
- public:
-  explicit OnDevice(const std::vector<T>& host) : n_(static_cast<int64_t>(host.size())) {
-    void* p = nullptr;
-    REQUIRE(api().allocate(&p, n_ * int64_t{sizeof(T)} + 16) == Result::ok);
-    data_ = static_cast<T*>(p);
-    REQUIRE(api().upload(data_, host.data(), n_ * int64_t{sizeof(T)}, nullptr) == Result::ok);
-  }
-  OnDevice(const OnDevice&) = delete;
-  ~OnDevice() { api().release(data_); }
-  T* data() const { return data_; }
-  std::vector<T> back() const {
-    std::vector<T> host(static_cast<size_t>(n_));
-    REQUIRE(api().download(host.data(), data_, n_ * int64_t{sizeof(T)}, nullptr) == Result::ok);
-    REQUIRE(api().synchronize(nullptr) == Result::ok);
-    return host;
-  }
-
- private:
-  T* data_ = nullptr;
-  int64_t n_;
-};
 
 // One convolution of a batch of two patches. Feature maps hold four channels in front of x, x, four between, y, four
 // behind; whatever is not input is NaN. Inputs are numbers that the precision's storage has, so that the reference sees
