@@ -9,6 +9,7 @@
 #include "kernels/cufft_library.h"
 #include "kernels/kspace_cuda.h"
 #include "kernels/limits_cuda.h"
+#include "kernels/nccl_library.h"
 #include "kernels/patch_cuda.h"
 #include "kernels/statistics_cuda.h"
 #include "kernels/training_cuda.h"
@@ -318,6 +319,46 @@ Result conv3d_backward_weights(const Conv3dBackwardWeights& conv, Stream stream)
   return launched("the gradient of weights");
 }
 
+// ---- several ranks ----
+
+const NcclLibrary& nccl() {
+  const char* why_not = nullptr;
+  return *nccl_library(&why_not);
+}
+Result check_nccl(int result, const char* what) {
+  return result == nccl_success ? Result::ok : fail(what, nccl().error_string(result));
+}
+
+const char* communicator_missing() {
+  const char* why_not = nullptr;
+  return nccl_library(&why_not) ? nullptr : why_not;
+}
+Result make_communicator_id(char id[communicator_id_bytes]) {
+  NcclId made;
+  const Result r = check_nccl(nccl().get_unique_id(&made), "NCCL's id");
+  std::memcpy(id, made.bytes, sizeof made.bytes);
+  return r;
+}
+Result join(const char id[communicator_id_bytes], int rank, int n_ranks, Communicator* communicator) {
+  NcclId shared;
+  std::memcpy(shared.bytes, id, sizeof shared.bytes);
+  return check_nccl(nccl().init_rank(communicator, n_ranks, shared, rank), "joining the other ranks by NCCL");
+}
+void leave(Communicator communicator) {
+  nccl().destroy(communicator);
+}
+Result add_up(Communicator communicator, void* values, int64_t n, int type, Stream stream) {
+  return check_nccl(
+      nccl().all_reduce(values, values, static_cast<size_t>(n), type, nccl_sum, communicator, stream_of(stream)),
+      "adding up over ranks by NCCL");
+}
+Result add_up_floats(Communicator communicator, float* values, int64_t n, Stream stream) {
+  return add_up(communicator, values, n, nccl_float, stream);
+}
+Result add_up_doubles(Communicator communicator, double* values, int64_t n, Stream stream) {
+  return add_up(communicator, values, n, nccl_double, stream);
+}
+
 // ---- Fourier transforms ----
 
 // A number is all that cuFFT gives; the names are cufft.h's.
@@ -463,7 +504,13 @@ constexpr Api api = {
                  .pick = Checked<&pick>::call,
                  .sum_of_squares = Checked<&sum_of_squares>::call,
                  .adam_step = Checked<&adam_step>::call,
-                 .move_running_statistics = Checked<&move_running_statistics>::call},
+                 .move_running_statistics = Checked<&move_running_statistics>::call,
+                 .communicator_missing = communicator_missing,
+                 .make_communicator_id = make_communicator_id,
+                 .join = join,
+                 .leave = leave,
+                 .add_up_floats = add_up_floats,
+                 .add_up_doubles = add_up_doubles},
 };
 
 }  // namespace

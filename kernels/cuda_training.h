@@ -46,6 +46,10 @@ struct StepSums {
   double gradient_squares;  // squared Euclidean norm
 };
 
+// Ranks that add up their numbers, by NCCL.
+using Communicator = void*;
+inline constexpr int communicator_id_bytes = 128;
+
 struct TrainingApi {
   Result (*conv3d_backward_data)(const Conv3dBackwardData& conv, Stream stream);
   int (*gradient_parts)(const ConvWeights& shape, Size3 patch, int n_patches);
@@ -91,6 +95,16 @@ struct TrainingApi {
   Result (*move_running_statistics)(const double* mean, const double* variance, const StepSums* verdict, int64_t n,
                                     double momentum, double unbiased, float* running_mean, float* running_variance,
                                     Stream stream);
+
+  // NCCL, which is looked for when communicator_missing is first called: null, or why there is none; only after null
+  // may the others be called. One rank makes the id, all ranks join with it, each with a device of its own in use.
+  // add_up: values[i] = the sum of values[i] of all ranks.
+  const char* (*communicator_missing)();
+  Result (*make_communicator_id)(char id[communicator_id_bytes]);
+  Result (*join)(const char id[communicator_id_bytes], int rank, int n_ranks, Communicator* communicator);
+  void (*leave)(Communicator communicator);
+  Result (*add_up_floats)(Communicator communicator, float* values, int64_t n, Stream stream);
+  Result (*add_up_doubles)(Communicator communicator, double* values, int64_t n, Stream stream);
 };
 
 }  // namespace sr::cuda

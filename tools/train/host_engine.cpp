@@ -14,8 +14,8 @@
 #include "kernels/cpu_target.h"
 #include "kernels/memory.h"
 #include "tools/train/adam.h"
+#include "tools/train/host_engine.h"
 #include "tools/train/parameters.h"
-#include "tools/train/training_engine.h"
 
 namespace sr::train {
 namespace {
@@ -173,6 +173,7 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
     weights_ = weights;
     add_running_statistics(weights_);
     ranges_ = parameter_ranges(weights_);
+    layers_ = layer_parameters(ranges_);
     parameters_ = gather_parameters(weights_, ranges_);
     state_ = state;
     state_.m.resize(parameters_.size());
@@ -388,21 +389,17 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
     }
   }
 
-  // All layers' gradients in the order of parameters.h: layers are numbered in the same order.
+  // All layers' gradients in the order of parameters.h.
   std::vector<float> gradient_row() const {
     std::vector<float> row(parameters_.size());
-    size_t conv = 0, norm = 0;
-    for (const ParameterRange& range : ranges_) {
-      float* to = row.data() + range.offset;
-      if (range.name.ends_with(".norm.weight")) {
-        std::ranges::copy(norm_gradients_[norm].gamma, to);
-      } else if (range.name.ends_with(".norm.bias")) {
-        std::ranges::copy(norm_gradients_[norm++].beta, to);
-      } else if (range.name.ends_with(".conv.bias")) {
-        std::ranges::copy(conv_gradients_[conv - 1].bias, to);
-      } else {
-        copy_weights(conv++, range.count, to);
-      }
+    for (size_t i = 0; i < layers_.convs.size(); i++) {
+      const LayerParameters::Conv& conv = layers_.convs[i];
+      copy_weights(i, conv.weight.count, row.data() + conv.weight.offset);
+      if (conv.bias) std::ranges::copy(conv_gradients_[i].bias, row.data() + conv.bias->offset);
+    }
+    for (size_t i = 0; i < layers_.norms.size(); i++) {
+      std::ranges::copy(norm_gradients_[i].gamma, row.data() + layers_.norms[i].gamma.offset);
+      std::ranges::copy(norm_gradients_[i].beta, row.data() + layers_.norms[i].beta.offset);
     }
     return row;
   }
@@ -421,14 +418,11 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
   }
 
   void move_running_statistics() {
-    size_t norm = 0;
     const double momentum = options_.norm_momentum, unbiased = n_voxels_ / std::max(1.0, n_voxels_ - 1);
-    for (const ParameterRange& range : ranges_) {
-      if (!range.name.ends_with(".norm.weight")) continue;
-      const NormState& state = norms_[norm++];
-      const std::string name = range.name.substr(0, range.name.size() - std::string("weight").size());
-      std::vector<float>& mean = weights_.tensors.at(name + "running_mean").data;
-      std::vector<float>& variance = weights_.tensors.at(name + "running_var").data;
+    for (size_t i = 0; i < layers_.norms.size(); i++) {
+      const NormState& state = norms_[i];
+      std::vector<float>& mean = weights_.tensors.at(layers_.norms[i].running_mean).data;
+      std::vector<float>& variance = weights_.tensors.at(layers_.norms[i].running_var).data;
       for (size_t c = 0; c < mean.size(); c++) {
         mean[c] = static_cast<float>((1 - momentum) * mean[c] + momentum * state.mean[c]);
         variance[c] = static_cast<float>((1 - momentum) * variance[c] + momentum * unbiased * state.variance[c]);
@@ -450,6 +444,7 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
 
   Weights weights_;  // running statistics, and the parameters as they were when the network was last made of them
   std::vector<ParameterRange> ranges_;
+  LayerParameters layers_;
   std::vector<float> parameters_;
   OptimiserState state_;
 
@@ -470,11 +465,9 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
 
 }  // namespace
 
-std::unique_ptr<TrainingEngine> make_training_engine(const Weights& weights, const TrainingOptions& options,
-                                                     Collective& collective) {
+std::unique_ptr<TrainingEngine> make_host_engine(const Weights& weights, const TrainingOptions& options,
+                                                 Collective& collective) {
   if (options.kind == BackendKind::ref) return std::make_unique<HostEngine<RefConvs>>(weights, options, collective);
-  if (options.device == DeviceKind::cuda)
-    throw Error(Status::device_trouble, "training on a GPU is not built in yet; use --device cpu");
   return std::make_unique<HostEngine<CpuConvs>>(weights, options, collective);
 }
 

@@ -32,6 +32,23 @@ void scatter_parameters(const std::vector<float>& row, const std::vector<Paramet
     std::copy_n(row.begin() + range.offset, range.count, weights.tensors.at(range.name).data.begin());
 }
 
+LayerParameters layer_parameters(const std::vector<ParameterRange>& ranges) {
+  LayerParameters layers;
+  for (const ParameterRange& range : ranges) {
+    if (range.name.ends_with(".norm.weight")) {
+      const std::string norm = range.name.substr(0, range.name.size() - std::string("weight").size());
+      layers.norms.push_back({range, range, norm + "running_mean", norm + "running_var"});  // beta comes next
+    } else if (range.name.ends_with(".norm.bias")) {
+      layers.norms.back().beta = range;
+    } else if (range.name.ends_with(".conv.bias")) {
+      layers.convs.back().bias = range;
+    } else {
+      layers.convs.push_back({range, {}});
+    }
+  }
+  return layers;
+}
+
 void add_running_statistics(Weights& weights) {
   for (const TensorSpec& spec : tensor_table(weights.model)) {
     if (spec.role != TensorRole::running_mean && spec.role != TensorRole::running_var) continue;

@@ -1,6 +1,7 @@
 // The trained numbers of a network in one row: what Adam steps over, what ranks add up, what a checkpoint keeps.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,21 @@ int64_t parameter_count(const std::vector<ParameterRange>& ranges);
 
 std::vector<float> gather_parameters(const Weights& weights, const std::vector<ParameterRange>& ranges);
 void scatter_parameters(const std::vector<float>& row, const std::vector<ParameterRange>& ranges, Weights& weights);
+
+// The row by layers, in the order in which a network numbers its own (engine/network.h).
+struct LayerParameters {
+  struct Conv {
+    ParameterRange weight;
+    std::optional<ParameterRange> bias;
+  };
+  struct Norm {
+    ParameterRange gamma, beta;
+    std::string running_mean, running_var;  // names of tensors
+  };
+  std::vector<Conv> convs;  // by id
+  std::vector<Norm> norms;  // by id
+};
+LayerParameters layer_parameters(const std::vector<ParameterRange>& ranges);
 
 // Running mean 0 and variance 1 for every norm that has none.
 void add_running_statistics(Weights& weights);

@@ -21,7 +21,7 @@ struct AdamOptions {
 struct TrainingOptions {
   BackendKind kind = BackendKind::cpu;  // ref: plain loops in double, on the host whatever `device` says
   DeviceKind device = DeviceKind::automatic;
-  int gpu = 0;
+  int gpu = 0;      // with DeviceKind::cuda
   int threads = 0;  // 0: as many as the process may use
   ConvAlgorithm conv = ConvAlgorithm::winograd4;
   AdamOptions adam;
