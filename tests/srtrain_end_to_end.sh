@@ -2,9 +2,9 @@
 # The trainer as its user has it: a head is made, a small network trained on it, stopped and resumed to the same bits,
 # and run.
 #
-#   srtrain_end_to_end.sh SRENGINE SRTRAIN
+#   srtrain_end_to_end.sh SRENGINE SRTRAIN EMULATED_PLUGIN
 set -euo pipefail
-srengine=$1 srtrain=$2
+srengine=$1 srtrain=$2 emulated=$3
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/data"
@@ -30,6 +30,20 @@ grep -q broken.nii "$work/whole/log.jsonl"
 "$srengine" run --weights "$best" --quiet "$work/data/head1.nii.gz" --output "$work/restored.nii.gz"
 "$srengine" info "$work/restored.nii.gz" | grep "40 x 44 x 40" >/dev/null
 
+# On a GPU, an emulated one: the steps of the CPU but for rounding, and the same bits after a stop.
+on_gpu() {  # steps, folder, further options
+  SRENGINE_CUDA_PLUGIN=$emulated "$srtrain" --data "$work/data" --model b1u1,k=4,residual --val 0.5 --batch 2 --patch 12 \
+    --lr 3e-3 --log-every 1 --quiet --steps "$1" --out "$work/$2" "${@:3}"
+}
+on_gpu 4 gpu_whole --device cuda >/dev/null
+on_gpu 2 gpu_stopped --device auto >/dev/null
+on_gpu 4 gpu_stopped --resume --device cuda:0 >/dev/null
+for file in last.bin state.bin; do cmp "$work/gpu_whole/$file" "$work/gpu_stopped/$file"; done
+grep -q '"device":"GPU 0' "$work/gpu_whole/log.jsonl"
+on_gpu 4 cpu --device cpu >/dev/null
+paste -d, <(tail -n 4 "$work/cpu/csv/loss.csv") <(tail -n 4 "$work/gpu_whole/csv/loss.csv") |
+  awk -F, '{ d = $3 - $6; if (d < 0) d = -d; if (!(d < 1e-5 * $3)) { print "loss " $3 " and " $6; exit 1 } }'
+
 # Bad input: the exit code, and nothing left behind.
 expect() {  # exit code, sentence, command...
   local code=0
@@ -41,5 +55,6 @@ expect 2 "patch" train 60 whole --resume --patch 12
 expect 3 "no such folder" "$srtrain" --data "$work/none" --out "$work/x" --steps 1
 expect 3 "none of its 3 scans" "$srtrain" --data "$work/data" --patch 64 --out "$work/x" --steps 1
 expect 4 "b1u2" "$srtrain" --data "$work/data" --init "$work/whole/last.bin" --model b4u4 --steps 1 --out "$work/other"
-expect 6 "GPU" train 1 gpu --device cuda
+SRENGINE_CUDA_PLUGIN=none expect 6 "no training on a GPU.*--device cpu" train 1 no_gpu --device cuda
+expect 6 "GPU 7" on_gpu 1 no_gpu --device cuda:7
 [ -z "$(ls -A "$work/x" 2>/dev/null)" ]

@@ -1,10 +1,25 @@
 #include "tools/train/training_engine.h"
 
+#include <fmt/format.h>
+
 #include "engine/cuda_plugin.h"
+#include "engine/status.h"
 #include "tools/train/device_engine.h"
 #include "tools/train/host_engine.h"
 
 namespace sr::train {
+namespace {
+
+int usable_gpu(const TrainingOptions& options) {
+  try {
+    const bool any = options.device == DeviceKind::automatic;
+    return usable_gpus(any ? std::vector<int>{} : std::vector<int>{options.gpu}).front();
+  } catch (const Error& e) {
+    throw Error(e.status, fmt::format("no training on a GPU: {}; --device cpu trains on the CPU", e.what()));
+  }
+}
+
+}  // namespace
 
 std::unique_ptr<TrainingEngine> make_training_engine(const Weights& weights, const TrainingOptions& options,
                                                      Collective& collective) {
@@ -13,9 +28,7 @@ std::unique_ptr<TrainingEngine> make_training_engine(const Weights& weights, con
   std::string why_not;
   if (options.device == DeviceKind::automatic && cuda_devices(&why_not).empty())
     return make_host_engine(weights, options, collective);
-  const std::vector<int> asked =
-      options.device == DeviceKind::cuda ? std::vector<int>{options.gpu} : std::vector<int>{};
-  const int gpu = usable_gpus(asked).front();
+  const int gpu = usable_gpu(options);
   return make_device_engine(*cuda_plugin(&why_not), gpu, weights, options, collective);
 }
 
