@@ -8,12 +8,13 @@ cd "$(dirname "$0")/.."
 architecture=${1:?usage: bench/gpu_bundle.sh ARCHITECTURE, such as 90}
 cmake -S . -B build/gpu -G Ninja -DCMAKE_BUILD_TYPE=Release -DSRENGINE_CUDA=ON \
   -DSRENGINE_CUDA_ARCHITECTURES="$architecture-real" >/dev/null
-targets=(srengine_program srengine_cuda test_conv3d_cuda test_network_cuda)
+tests=(test_conv3d_cuda test_network_cuda test_conv3d_backward_cuda test_train_engine_cuda)
+targets=(srengine_program srtrain_program srengine_cuda "${tests[@]}")
 cmake --build build/gpu --target "${targets[@]}"
 mkdir -p build/gpu/lib
 unset LD_LIBRARY_PATH  # or what was collected before would be found again
 # All but what belongs to the system itself: the loader and the C library have to be that machine's.
-for file in build/gpu/srengine build/gpu/tests/test_conv3d_cuda build/gpu/tests/test_network_cuda; do
+for file in build/gpu/srengine build/gpu/srtrain "${tests[@]/#/build/gpu/tests/}"; do
   ldd "$file" | awk '$3 ~ /^\// {print $3}'
 done | sort -u | grep -Ev '/(libc|libm|libdl|libpthread|librt|ld-linux[^/]*)\.so' | xargs -I{} cp -Lu {} build/gpu/lib/
 du -sh build/gpu/lib build/gpu/srengine build/gpu/libsrengine_cuda.so

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, in one call of ten minutes at most: builds for the card, runs the GPU tests, looks for bad
-# memory accesses and races on a small case, times b4u4, b6u4 and b8u4 in every precision, and PyTorch beside them.
+# memory accesses and races on a small case, times b4u4, b6u4 and b8u4 in every precision, PyTorch beside them, and a step
+# of training beside PyTorch's.
 #
 #   bench/gpu_check.sh [--out FOLDER] [--device N] [--quick] [SECTION...]
 #
-# Sections: build tests sanitizer bench peers (default: all of them). FOLDER (default build/gpu/check) gets the logs and
+# Sections: build tests sanitizer bench peers train (default: all of them). FOLDER (default build/gpu/check) gets the logs and
 # the figures as JSON; the table comes last. A machine without the packages of setup.sh brings build/gpu along
 # (bench/gpu_bundle.sh makes it) and leaves `build` out. GPU_CHECK_SECONDS bounds the call (default 570). --quick: one network, one precision, few repeats.
 set -uo pipefail
@@ -17,12 +18,12 @@ while [ $# -gt 0 ]; do
     --out) out=$2; shift ;;
     --device) device=$2; shift ;;
     --quick) quick=yes ;;
-    build | tests | sanitizer | bench | peers) sections+=("$1") ;;
-    *) echo "gpu_check.sh: $1 is no option and no section (build tests sanitizer bench peers)" >&2; exit 2 ;;
+    build | tests | sanitizer | bench | peers | train) sections+=("$1") ;;
+    *) echo "gpu_check.sh: $1 is no option and no section (build tests sanitizer bench peers train)" >&2; exit 2 ;;
   esac
   shift
 done
-[ ${#sections[@]} -gt 0 ] || sections=(build tests sanitizer bench peers)
+[ ${#sections[@]} -gt 0 ] || sections=(build tests sanitizer bench peers train)
 mkdir -p "$out"
 rm -f "$out"/*.json  # of an earlier call
 program=build/gpu/srengine
@@ -70,6 +71,8 @@ ours=(env SRENGINE_CUDA_PLUGIN="$PWD/build/gpu/libsrengine_cuda.so")
 if wanted tests; then
   step tests conv3d.log "${ours[@]}" SRENGINE_TEST_GPU=1 build/gpu/tests/test_conv3d_cuda
   step tests network.log "${ours[@]}" SRENGINE_TEST_GPU=1 build/gpu/tests/test_network_cuda
+  step tests gradients.log "${ours[@]}" SRENGINE_TEST_GPU=1 build/gpu/tests/test_conv3d_backward_cuda
+  step tests training.log "${ours[@]}" SRENGINE_TEST_GPU=1 build/gpu/tests/test_train_engine_cuda
 fi
 
 if wanted sanitizer; then
@@ -78,6 +81,8 @@ if wanted sanitizer; then
     for tool in memcheck racecheck; do
       step sanitizer $tool.log "${ours[@]}" SRENGINE_TEST_GPU=1 "$sanitizer" --tool $tool --error-exitcode 1 \
         build/gpu/tests/test_conv3d_cuda "results on the device*"
+      step sanitizer $tool-training.log "${ours[@]}" SRENGINE_TEST_GPU=1 "$sanitizer" --tool $tool --error-exitcode 1 \
+        build/gpu/tests/test_train_engine_cuda "a saved state*"
     done
   else
     report sanitizer skipped "compute-sanitizer is not on PATH"
@@ -100,6 +105,16 @@ if wanted peers; then
     ${quick:+--quick}
 fi
 
+if wanted train; then
+  # PyTorch finds its own libraries; srtrain's are those that were brought along.
+  wrapper=$out/srtrain.sh
+  printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$(printf '%q ' "${ours[@]}")" "$PWD/build/gpu/srtrain" >"$wrapper"
+  printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$(printf '%q ' "${ours[@]}")" "$PWD/$program" >"$out/srengine.sh"
+  chmod +x "$wrapper" "$out/srengine.sh"
+  step train train.log python3 bench/peers/train_peers.py --srengine "$out/srengine.sh" --srtrain "$wrapper" \
+    --device cuda --steps "$([ -n "$quick" ] && echo 5 || echo 40)" --json "$out/train.json"
+fi
+
 {
   cat "$summary"
   python3 - "$out" <<'PY' || true
@@ -120,6 +135,12 @@ print(f"{'model':6} {'prec.':5} {'volume':12} {'ms/volume':>10} {'ms/patch':>9} 
 for model, precision, volume, whole, patch, share in rows:
     peer = f"{best[precision] / patch:9.1f}" if model == "b8u4" and precision in best else f"{'':9}"
     print(f"{model:6} {precision:5} {volume:12} {whole:10.1f} {patch:9.3f} {share:11.2f} {peer}")
+train = pathlib.Path(sys.argv[1]) / "train.json"
+if train.exists():
+    f = json.loads(train.read_text())
+    theirs = min(f["torch_s_per_step"].values(), default=float("nan"))
+    print(f"training b4u4, {f['batch']} x {f['patch']}^3: {1e3 * f['srtrain_s_per_step']:.1f} ms a step, "
+          f"PyTorch's best {1e3 * theirs:.1f} ms, {theirs / f['srtrain_s_per_step']:.1f} x")
 PY
 } | tee "$out/table.txt"
 exit $failed

@@ -90,9 +90,8 @@ __global__ void __launch_bounds__(kThreads) conv1x1x1(Arguments a) {
   for (int chunk = 0; chunk < a.ci; chunk += kChunk) {
     const int n = min(kChunk, a.ci - chunk);
     const float* w = a.weights + (int64_t{group} * a.ci + chunk) * CO;
-    // A single channel counts as a quad with three that are zero.
-    const int n_quads = (n + 3) / 4 * 4;
-    for (int i = thread; i < n_quads * CO; i += kThreads) weights[i] = i < n * CO ? w[i] : 0.0f;
+    const int stored = kBackward ? (n + 3) / 4 * 4 : n;  // a single channel counts as a quad with three that are zero
+    for (int i = thread; i < stored * CO; i += kThreads) weights[i] = i < n * CO ? w[i] : 0.0f;
     __syncthreads();
 #pragma unroll 2
     for (int ci = 0; ci < n; ci += 4) {
