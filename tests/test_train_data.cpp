@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -121,6 +122,41 @@ TEST_CASE("an epoch takes the same number of patches of every subject, from few 
     CHECK(first_group.size() == BatchSource::kGroup);
   }
   CHECK(epochs[0] != epochs[1]);
+}
+
+// What runs that were begun with an older program rest on when they are resumed.
+TEST_CASE("the random numbers of a sample are drawn in this order") {
+  DataOptions options = small_options(ten_scans());
+  options.batch = 1;
+  options.flips = true;
+  options.factors = {{2, 2, 1}, {1, 2, 2}};
+  const std::vector<Subject> subjects = find_subjects(options.folder, options.patch).usable;
+  BatchSource source(subjects, options, 0, 1);
+  std::vector<size_t> visits;
+  for (int64_t i = 0; i < 16; i++) visits.push_back(source.subject_of(30 + i));
+  CHECK(visits == std::vector<size_t>{3, 8, 5, 0, 1, 6, 3, 5, 7, 0, 5, 8, 2, 6, 6, 7});
+
+  for (int64_t step = 0; step < 8; step++) {
+    const Volume high = ScanReader(subjects[source.subject_of(step)].high).read(0);
+    Random random(options.seed, (uint64_t{1} << 40) + static_cast<uint64_t>(step));
+    const Factors factors = options.factors[static_cast<size_t>(random.below(2))];
+    const Volume low = degrade(high, factors, options.input);
+    const double scale = 1 / measure_intensity(options.normalization, low).b;
+    int at[3];
+    for (int axis = 0; axis < 3; axis++)
+      at[axis] = static_cast<int>(random.below(std::array{kSize.d, kSize.h, kSize.w}[static_cast<size_t>(axis)] - 7));
+    const bool flip[3] = {random.coin(), random.coin(), random.coin()};
+    const Batch batch = source.batch(step);
+    const auto place = [&](int axis, int i) { return at[axis] + (flip[axis] ? 7 - i : i); };
+    double worst = 0;
+    for (int i = 0; i < 512; i++) {
+      const int z = place(0, i / 64), y = place(1, i / 8 % 8), x = place(2, i % 8);
+      const auto voxel = static_cast<size_t>(i);
+      worst = std::max({worst, std::abs(high.at(z, y, x) * scale - batch.target[voxel]),
+                        std::abs(low.at(z, y, x) * scale - batch.input[voxel])});
+    }
+    CHECK(worst < 1e-6);
+  }
 }
 
 TEST_CASE("a sample is a place of the scan and of its degraded self, normalised alike") {
