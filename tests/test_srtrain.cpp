@@ -64,10 +64,18 @@ TEST_CASE("what srtrain refuses, it refuses with its exit code and one sentence"
   refused({"--data", "others", "--model", "b1u1,k=2", "--out", "run", "--average", "0.9", "--resume"}, 2, "split");
   refused(arguments("new", {"--resume"}), 2, "no state.bin");
   refused(arguments("new", {"--lr", "fast"}), 2, "--lr");
+  refused(arguments("new", {"--blur", "4.5"}), 2, "--blur 4.5: is a standard deviation in voxels; 4 at most");
+  refused(arguments("new", {"--blur=-1"}), 2, "--blur -1");
+  refused(arguments("new", {"--noise", "11"}), 2, "10 at most");
+  refused(arguments("new", {"--noise", "nan"}), 2, "--noise nan");
+  refused(arguments("new", {"--intensity", "1"}), 2, "less than 1");
   refused(arguments("new", {"--init", "none.bin"}), 4, "none.bin");
   refused(arguments("new", {"--init", "run/last.bin", "--model", "b2u2"}), 2, "--model");
   refused({"--data", "scans", "--init", "run/last.bin", "--model", "b2u2", "--out", "new"}, 4, "b2u2");
   refused(arguments("run/last.bin"), 5, "run/last.bin");
+  CHECK_FALSE(fs::exists(folder / "new" / "state.bin"));
+  CHECK(srengine(folder.path(), arguments("raw", {"--steps", "1", "--noise", "30", "--normalization", "none"})).code ==
+        0);
   fs::resize_file(folder / "run" / "state.bin", 100);
   refused(arguments("run", {"--resume"}), 4, "run/state.bin");
 }

@@ -14,6 +14,7 @@
 #include "engine/resample.h"
 #include "engine/status.h"
 #include "tests/catch.h"
+#include "tools/train/augment.h"
 #include "tools/train/dataset.h"
 #include "tools/train/random.h"
 
@@ -236,6 +237,32 @@ TEST_CASE("augmentations change what they say, on both sides") {
   };
   CHECK(variance(soft.target) < 0.9 * variance(plain.target));
   CHECK(variance(soft.input) < variance(plain.input));
+}
+
+TEST_CASE("a blur is as wide as it says along every axis, however narrow") {
+  for (const double sd : {0.0, 0.1, 0.3, 0.5, 0.9, 2.0, 4.0}) {
+    CAPTURE(sd);
+    constexpr int kMiddle[3] = {24, 25, 26};
+    Volume dot({49, 51, 53});
+    dot.at(kMiddle[0], kMiddle[1], kMiddle[2]) = 1;
+    blur(dot, sd);
+    double sum = 0, variance[3] = {};
+    for (int z = 0; z < 49; z++)
+      for (int y = 0; y < 51; y++)
+        for (int x = 0; x < 53; x++) {
+          const int at[3] = {z, y, x};
+          sum += dot.at(z, y, x);
+          for (int axis = 0; axis < 3; axis++)
+            variance[axis] += dot.at(z, y, x) * std::pow(at[axis] - kMiddle[axis], 2);
+        }
+    CHECK(sum == Approx(1).epsilon(1e-6));
+    // Within what the kernel's ends leave out.
+    for (const double v : variance) CHECK(v == Approx(sd * sd).epsilon(1e-4).margin(1e-9));
+  }
+  Volume flat({5, 3, 1});  // smaller than the kernel; what lies outside is as the edge
+  std::ranges::fill(flat.data, 7.0f);
+  blur(flat, 1.5);
+  for (const float v : flat.data) CHECK(v == Approx(7));
 }
 
 TEST_CASE("lists name scans and pairs; what cannot be used is skipped and said") {

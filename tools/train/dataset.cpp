@@ -14,6 +14,7 @@
 #include "engine/nifti.h"
 #include "engine/resample.h"
 #include "engine/status.h"
+#include "tools/train/augment.h"
 #include "tools/train/random.h"
 
 namespace sr::train {
@@ -108,11 +109,6 @@ int64_t half_of_memory() {
   return int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGE_SIZE) / 2;
 }
 
-// A patch on its way: what lies at a place of two volumes, normalised.
-struct Sample {
-  Volume input, target;
-};
-
 Volume cut(const Volume& from, std::array<int, 3> at, int patch, Intensity intensity) {
   Volume to({patch, patch, patch});
   const double scale = 1 / intensity.b, shift = -intensity.a / intensity.b;
@@ -125,43 +121,6 @@ Volume cut(const Volume& from, std::array<int, 3> at, int patch, Intensity inten
 
 double mean_of(const Volume& v) {
   return std::accumulate(v.data.begin(), v.data.end(), 0.0) / static_cast<double>(v.data.size());
-}
-
-// The mean of neighbours under a Gaussian of standard deviation sd (voxels), along every axis; edge voxels repeated.
-void blur(Volume& volume, double sd) {
-  constexpr int kRadius = 4;
-  std::array<double, 2 * kRadius + 1> weight{};
-  double sum = 0;
-  for (int i = -kRadius; i <= kRadius; i++)
-    sum += weight[static_cast<size_t>(i + kRadius)] = std::exp(-i * i / (2 * sd * sd));
-  const Size3 s = volume.size;
-  const int n[3] = {s.d, s.h, s.w};
-  for (int axis = 0; axis < 3; axis++) {
-    const Volume from = volume;
-    for (int z = 0; z < s.d; z++)
-      for (int y = 0; y < s.h; y++)
-        for (int x = 0; x < s.w; x++) {
-          double value = 0;
-          for (int i = -kRadius; i <= kRadius; i++) {
-            int at[3] = {z, y, x};
-            at[axis] = std::clamp(at[axis] + i, 0, n[axis] - 1);
-            value += weight[static_cast<size_t>(i + kRadius)] * from.at(at[0], at[1], at[2]);
-          }
-          volume.at(z, y, x) = static_cast<float>(value / sum);
-        }
-  }
-}
-
-// Noise that a sharper scan would have had: all of it in the target, the measured part of it in the input. A network
-// trained on it sees that the noise of the frequencies that were cut cannot be guessed from what was measured.
-void add_noise(Sample& sample, double sd, const Factors& factors, Random& random) {
-  Volume noise(sample.input.size);
-  for (float& v : noise.data) v = static_cast<float>(sd * random.normal());
-  const Volume measured = measured_part(noise, noise.size, low_grid(noise.size, factors));
-  for (size_t i = 0; i < noise.data.size(); i++) {
-    sample.target.data[i] += noise.data[i];
-    sample.input.data[i] += measured.data[i];
-  }
 }
 
 }  // namespace
@@ -351,7 +310,8 @@ void BatchSource::add_sample(int64_t sample, Batch& batch, int place) {
 
   if (options_.blur > 0 && random.coin()) {
     const double sd = options_.blur * random.uniform();
-    if (sd > 0.05) blur(s.input, sd), blur(s.target, sd);
+    blur(s.input, sd);
+    blur(s.target, sd);
   }
   if (options_.noise > 0)
     add_noise(s, options_.noise * random.uniform(), options_.factors[which % options_.factors.size()], random);

@@ -43,6 +43,21 @@ Weights random_start(const ModelDescription& model, uint64_t seed) {
   return weights;
 }
 
+void refuse_unless(bool sensible, const char* option, double value, const char* why) {
+  if (!sensible) throw Error(Status::bad_usage, fmt::format("{} {}: {}", option, value, why));
+}
+
+// Written so that what is no number is refused as well.
+void check_strengths(const DataOptions& d, bool normalised) {
+  refuse_unless(d.noise >= 0 && d.noise <= (normalised ? 10 : 10'000), "--noise", d.noise,
+                "is a standard deviation in normalised intensities, where tissue is about 1; 10 at most (10000 with "
+                "--normalization none)");
+  refuse_unless(d.blur >= 0 && d.blur <= 4, "--blur", d.blur,
+                "is a standard deviation in voxels; 4 at most, for more leaves no detail to learn from");
+  refuse_unless(d.intensity >= 0 && d.intensity < 1, "--intensity", d.intensity,
+                "must be less than 1, such as 0.1, because intensities are scaled by 1 - X to 1 + X");
+}
+
 }  // namespace
 
 void add_options(CLI::App& app, Options& o) {
@@ -62,15 +77,11 @@ void add_options(CLI::App& app, Options& o) {
   data->add_option("--seed", o.data.seed, "of the split, the patches, the augmentation and random weights")
       ->capture_default_str();
   data->add_flag("--flips,!--no-flips", o.data.flips, "mirror patches along each axis at random (default: yes)");
-  const auto strength = CLI::Range(0.0, 1000.0);
   data->add_option("--noise", o.data.noise,
-                   "augmentation: the largest standard deviation of noise, in normalised intensities; 0: none")
-      ->check(strength);
+                   "augmentation: the largest standard deviation of noise, in normalised intensities; 0: none");
   data->add_option("--blur", o.data.blur,
-                   "augmentation: half of the patches are softened, by a Gaussian of at most so many voxels; 0: none")
-      ->check(strength);
-  data->add_option("--intensity", o.data.intensity, "augmentation: intensities are scaled by 1 - X to 1 + X; 0: none")
-      ->check(strength);
+                   "augmentation: half of the patches are softened, by a Gaussian of at most so many voxels; 0: none");
+  data->add_option("--intensity", o.data.intensity, "augmentation: intensities are scaled by 1 - X to 1 + X; 0: none");
   data->add_option("--max-memory", o.max_memory, "memory that scans may take, such as 8G");
   data->add_option("--loading-threads", o.data.loading_threads, "threads that prepare batches")
       ->check(CLI::Range(1, 256))
@@ -109,7 +120,8 @@ void add_options(CLI::App& app, Options& o) {
       "how it falls (default: constant)");
   optimisation->add_option("--decay", o.loop.schedule.decay, "the last share of the run, over which it falls")
       ->check(CLI::Range(0.0, 1.0));
-  optimisation->add_option("--clip", o.training.clip, "the gradient's largest norm, 0: any")->check(strength);
+  optimisation->add_option("--clip", o.training.clip, "the gradient's largest norm, 0: any")
+      ->check(CLI::Range(0.0, 1000.0));
   optimisation->add_option("--momentum", o.training.norm_momentum, "a batch's share in running statistics")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
@@ -144,6 +156,7 @@ void interpret(Options& o) {
   o.data.factors.clear();
   for (const std::string& text : o.factors) o.data.factors.push_back(parse_factors(text));
   if (o.max_memory) o.data.max_memory = parse_bytes(*o.max_memory);
+  check_strengths(o.data, o.normalization != "none");
   BackendOptions backend;
   apply(o.device, backend);
   if (backend.gpus.size() > 1)
