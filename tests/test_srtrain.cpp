@@ -69,6 +69,11 @@ TEST_CASE("what srtrain refuses, it refuses with its exit code and one sentence"
   refused(arguments("new", {"--noise", "11"}), 2, "10 at most");
   refused(arguments("new", {"--noise", "nan"}), 2, "--noise nan");
   refused(arguments("new", {"--intensity", "1"}), 2, "less than 1");
+  for (const char* favour : {"a", "a=", "a=0", "a=2.5", "a=1001", "=2"})
+    refused(arguments("new", {"--favour", favour}), 2, std::string("--favour ") + favour + ": needs the file name");
+  refused(arguments("new", {"--favour", "a=2", "--favour", "a=3"}), 2, "twice");
+  refused(arguments("run", {"--steps", "10", "--resume", "--favour", "a=2"}), 2,
+          "--favour not given there, {\"a\":2} here");
   refused(arguments("new", {"--init", "none.bin"}), 4, "none.bin");
   refused(arguments("new", {"--init", "run/last.bin", "--model", "b2u2"}), 2, "--model");
   refused({"--data", "scans", "--init", "run/last.bin", "--model", "b2u2", "--out", "new"}, 4, "b2u2");

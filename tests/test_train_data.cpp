@@ -125,6 +125,46 @@ TEST_CASE("an epoch takes the same number of patches of every subject, from few 
   CHECK(epochs[0] != epochs[1]);
 }
 
+TEST_CASE("of a favoured scan there are so many times as many patches, spread over the epoch") {
+  DataOptions options = small_options(ten_scans());
+  options.favour = {{"s4.nii", 3}, {"s7", 2}, {"s1", 1}};
+  const std::vector<Subject> subjects = find_subjects(options.folder, options.patch).usable;
+  const BatchSource source(subjects, options, 0, 1);
+  constexpr int64_t kEpoch = (10 + 2 + 1) * 3, kOneGroup = BatchSource::kGroup * 3;
+  std::set<int64_t> groups_of_4;
+  for (int64_t epoch = 0; epoch < 4; epoch++) {
+    std::map<std::string, int> visits;
+    std::map<int64_t, std::set<size_t>> groups;
+    for (int64_t i = 0; i < kEpoch; i++) {
+      const size_t subject = source.subject_of(epoch * kEpoch + i);
+      visits[subjects[subject].name]++;
+      groups[i / kOneGroup].insert(subject);
+      if (subject == 4) groups_of_4.insert(i / kOneGroup);
+    }
+    CHECK(visits.size() == 10);
+    for (const auto& [name, n] : visits) CHECK(n == (name == "s4.nii" ? 9 : name == "s7.nii" ? 6 : 3));
+    for (const auto& [group, members] : groups) CHECK(members.size() <= BatchSource::kGroup);
+  }
+  CHECK(groups_of_4.size() == 2);
+
+  const auto message = [&](const std::map<std::string, int>& favour, std::vector<Subject> those) -> std::string {
+    options.favour = favour;
+    try {
+      const BatchSource refused(std::move(those), options, 0, 1);
+    } catch (const Error& e) {
+      CHECK(e.status == Status::bad_usage);
+      return e.what();
+    }
+    return "";
+  };
+  CHECK(message({{"s44", 2}}, subjects).find("--favour s44: is none of the scans") == 0);
+  CHECK(message({{"s4", 2}, {"s4.nii", 2}}, subjects).find("named twice") != std::string::npos);
+  std::vector<Subject> alike = subjects;
+  alike.push_back({"s4.nii.gz", alike[4].high, {}});
+  CHECK(message({{"s4", 2}}, alike).find("several") != std::string::npos);
+  CHECK(message({{"s4.nii", 2}}, alike).empty());
+}
+
 // What runs that were begun with an older program rest on when they are resumed.
 TEST_CASE("the random numbers of a sample are drawn in this order") {
   DataOptions options = small_options(ten_scans());

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -23,6 +24,7 @@ struct DataOptions {
   std::string validation = "0.1", test;     // a share of the subjects, or a file that lists them
   std::vector<Factors> factors{{2, 2, 1}};  // by which k-space is cut; of several, each patch draws one
   int patches_per_subject = 18;
+  std::map<std::string, int> favour;  // so many times as many of a scan, by file name, with or without its ending
   uint64_t seed = 1;
   bool flips = true;
   double noise = 0, blur = 0, intensity = 0;  // strengths of the augmentations; 0: without

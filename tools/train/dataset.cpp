@@ -123,6 +123,35 @@ double mean_of(const Volume& v) {
   return std::accumulate(v.data.begin(), v.data.end(), 0.0) / static_cast<double>(v.data.size());
 }
 
+// Which subject a name of --favour means.
+size_t find_favoured(const std::vector<Subject>& subjects, const std::string& name) {
+  std::vector<size_t> found;
+  for (size_t i = 0; i < subjects.size(); i++) {
+    if (subjects[i].name == name) return i;
+    if (split_scan_name(subjects[i].name).stem == name) found.push_back(i);
+  }
+  if (found.size() == 1) return found[0];
+  throw Error(Status::bad_usage,
+              fmt::format("--favour {}: {}", name,
+                          found.empty() ? "is none of the scans to train on; give the file name of one, and mind that "
+                                          "--val and --test take scans away"
+                                        : "is the name of several scans; give the ending as well"));
+}
+
+// Every subject once, and those that are favoured as often as it says.
+std::vector<size_t> visits_of(const std::vector<Subject>& subjects, const std::map<std::string, int>& favour) {
+  std::vector<size_t> visits(subjects.size());
+  std::iota(visits.begin(), visits.end(), size_t{0});
+  std::set<size_t> favoured;
+  for (const auto& [name, times] : favour) {
+    const size_t subject = find_favoured(subjects, name);
+    if (!favoured.insert(subject).second)
+      throw Error(Status::bad_usage, fmt::format("--favour {}: {} is named twice", name, subjects[subject].name));
+    visits.insert(visits.end(), static_cast<size_t>(times - 1), subject);
+  }
+  return visits;
+}
+
 }  // namespace
 
 SubjectList find_subjects(const fs::path& where, int patch) {
@@ -240,7 +269,7 @@ int64_t ScanCache::bytes() const {
 }
 
 BatchSource::BatchSource(std::vector<Subject> subjects, const DataOptions& options, int rank, int n_ranks)
-    : n_subjects_(subjects.size()),
+    : visits_(visits_of(subjects, options.favour)),
       options_(options),
       rank_(rank),
       n_ranks_(n_ranks),
@@ -272,14 +301,14 @@ Batch BatchSource::make(int64_t step) {
 }
 
 size_t BatchSource::subject_of(int64_t sample) const {
-  const int64_t n_patches = options_.patches_per_subject, n_epoch = n_patches * static_cast<int64_t>(n_subjects_);
+  const int64_t n_patches = options_.patches_per_subject, n_visits = static_cast<int64_t>(visits_.size()),
+                n_epoch = n_patches * n_visits;
   const int64_t epoch = sample / n_epoch, at = sample % n_epoch;
-  std::vector<size_t> order(n_subjects_);
-  std::iota(order.begin(), order.end(), size_t{0});
+  std::vector<size_t> order = visits_;
   Random(options_.seed, order_stream + static_cast<uint64_t>(epoch) * 2).shuffle(order);
 
   const int64_t group = at / (kGroup * n_patches), first = group * kGroup;
-  const int64_t n_group = std::min<int64_t>(kGroup, static_cast<int64_t>(n_subjects_) - first);
+  const int64_t n_group = std::min<int64_t>(kGroup, n_visits - first);
   std::vector<int64_t> turns(static_cast<size_t>(n_group * n_patches));
   std::iota(turns.begin(), turns.end(), int64_t{0});
   Random(options_.seed + static_cast<uint64_t>(group) * 0x100000001u,

@@ -82,12 +82,14 @@ class ScanCache {
 
 // Batches as a pure function of seed and step, whatever the threads and the memory: so that a run resumes to the same
 // bits. An epoch visits every subject in an order of its own and takes options.patches_per_subject patches of each;
-// those of kGroup subjects are shuffled, so that no more scans than these need be in memory at a time.
+// those of kGroup subjects are shuffled, so that no more scans than these need be in memory at a time. A subject that
+// options.favour names is visited so many times, as if it were as many subjects.
 class BatchSource {
  public:
   static constexpr int kGroup = 8;
 
-  // Throws Error{bad_usage} where the batch is no multiple of the number of ranks.
+  // Throws Error{bad_usage} where the batch is no multiple of the number of ranks, and for a favoured name that is none
+  // of the subjects'.
   BatchSource(std::vector<Subject> subjects, const DataOptions& options, int rank, int n_ranks);
   ~BatchSource();
   // This rank's share of the batch. Steps are best asked for in order: the next ones are made ahead.
@@ -99,7 +101,7 @@ class BatchSource {
   Batch make(int64_t step);
   void add_sample(int64_t sample, Batch& batch, int place);
 
-  size_t n_subjects_;
+  std::vector<size_t> visits_;  // of an epoch, before they are shuffled
   DataOptions options_;
   int rank_, n_ranks_;
   ScanCache cache_;

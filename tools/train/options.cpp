@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "engine/status.h"
 #include "tools/choice.h"
@@ -58,6 +59,19 @@ void check_strengths(const DataOptions& d, bool normalised) {
                 "must be less than 1, such as 0.1, because intensities are scaled by 1 - X to 1 + X");
 }
 
+// "NAME=N" of --favour.
+std::pair<std::string, int> parse_favour(const std::string& text) {
+  const size_t sign = std::min(text.rfind('='), text.size());
+  const char* end = text.data() + text.size();
+  int times = 0;
+  const auto number = std::from_chars(std::min(text.data() + sign + 1, end), end, times);
+  if (sign == 0 || number.ec != std::errc() || number.ptr != end || times < 1 || times > 1000)
+    throw Error(Status::bad_usage, fmt::format("--favour {}: needs the file name of a scan and how many times as many "
+                                               "patches of it, 1 to 1000, such as head1.nii.gz=4",
+                                               text));
+  return {text.substr(0, sign), times};
+}
+
 }  // namespace
 
 void add_options(CLI::App& app, Options& o) {
@@ -74,6 +88,7 @@ void add_options(CLI::App& app, Options& o) {
   data->add_option("--patches-per-subject", o.data.patches_per_subject, "patches of a subject in an epoch")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
+  data->add_option("--favour", o.favour, "NAME=N: N times as many patches of the scan with that file name");
   data->add_option("--seed", o.data.seed, "of the split, the patches, the augmentation and random weights")
       ->capture_default_str();
   data->add_flag("--flips,!--no-flips", o.data.flips, "mirror patches along each axis at random (default: yes)");
@@ -155,6 +170,9 @@ void add_options(CLI::App& app, Options& o) {
 void interpret(Options& o) {
   o.data.factors.clear();
   for (const std::string& text : o.factors) o.data.factors.push_back(parse_factors(text));
+  for (const std::string& text : o.favour)
+    if (!o.data.favour.insert(parse_favour(text)).second)
+      throw Error(Status::bad_usage, fmt::format("--favour {}: this scan is named twice", text));
   if (o.max_memory) o.data.max_memory = parse_bytes(*o.max_memory);
   check_strengths(o.data, o.normalization != "none");
   BackendOptions backend;
@@ -220,7 +238,9 @@ nlohmann::json options_that_matter(const Options& o, const Weights& start) {
                       {"--momentum", o.training.norm_momentum},
                       {"--frozen-norm", o.training.frozen_norm},
                       {"--average", l.average}};
+  // Left out where not given: runs of programs that did not know them yet can be resumed.
   if (l.schedule.decay) j["--decay"] = *l.schedule.decay;
+  if (!d.favour.empty()) j["--favour"] = d.favour;
   return j;
 }
 

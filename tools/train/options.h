@@ -19,6 +19,7 @@ namespace sr::train {
 struct Options {
   DataOptions data;
   std::vector<std::string> factors{"2x2x1"};
+  std::vector<std::string> favour;  // "NAME=N"
   std::optional<std::string> max_memory;
 
   std::optional<std::string> model, normalization;  // default: those of --init, or else b4u4 and foreground
