@@ -15,7 +15,7 @@ echo "no scan" >"$work/data/broken.nii"
 
 train() {  # steps, folder, further options
   "$srtrain" --data "$work/data" --model b1u2,k=4,residual --val 0.5 --batch 4 --patch 16 --lr 3e-3 --flips --noise 0.1 \
-    --blur 0.9 --average 0.9 --quiet --steps "$1" --out "$work/$2" "${@:3}"
+    --blur 0.9 --axes --average 0.9 --quiet --steps "$1" --out "$work/$2" "${@:3}"
 }
 best=$(train 60 whole)
 [ "$best" = "$work/whole/best.bin" ]
@@ -57,4 +57,7 @@ expect 3 "none of its 3 scans" "$srtrain" --data "$work/data" --patch 64 --out "
 expect 4 "b1u2" "$srtrain" --data "$work/data" --init "$work/whole/last.bin" --model b4u4 --steps 1 --out "$work/other"
 SRENGINE_CUDA_PLUGIN=none expect 6 "no training on a GPU.*--device cpu" train 1 no_gpu --device cuda
 expect 6 "GPU 7" on_gpu 1 no_gpu --device cuda:7
+expect 2 "head3: is none of the scans" train 1 favour --favour head3=2
+printf '%s\t%s\n' "$work/data/head1.nii.gz" "$work/data/head2.nii.gz" >"$work/pairs.txt"
+expect 2 "low-resolution scan of its own" "$srtrain" --data "$work/pairs.txt" --axes --val 0 --patch 16 --steps 1 --out "$work/pairs"
 [ -z "$(ls -A "$work/x" 2>/dev/null)" ]

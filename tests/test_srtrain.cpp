@@ -74,6 +74,7 @@ TEST_CASE("what srtrain refuses, it refuses with its exit code and one sentence"
   refused(arguments("new", {"--favour", "a=2", "--favour", "a=3"}), 2, "twice");
   refused(arguments("run", {"--steps", "10", "--resume", "--favour", "a=2"}), 2,
           "--favour not given there, {\"a\":2} here");
+  refused(arguments("run", {"--steps", "10", "--resume", "--axes"}), 2, "--axes not given there, true here");
   refused(arguments("new", {"--init", "none.bin"}), 4, "none.bin");
   refused(arguments("new", {"--init", "run/last.bin", "--model", "b2u2"}), 2, "--model");
   refused({"--data", "scans", "--init", "run/last.bin", "--model", "b2u2", "--out", "new"}, 4, "b2u2");

@@ -73,6 +73,8 @@ bool same(const Batch& a, const Batch& b) {
 
 TEST_CASE("a batch depends on seed and step alone") {
   DataOptions options = small_options(ten_scans());
+  options.axes = GENERATE(false, true);
+  if (options.axes) options.favour = {{"s3", 2}};
   options.flips = true;
   options.noise = 0.1;
   options.blur = 0.9;
@@ -147,10 +149,10 @@ TEST_CASE("of a favoured scan there are so many times as many patches, spread ov
   }
   CHECK(groups_of_4.size() == 2);
 
-  const auto message = [&](const std::map<std::string, int>& favour, std::vector<Subject> those) -> std::string {
+  const auto message = [&](const std::map<std::string, int>& favour, const std::vector<Subject>& those) -> std::string {
     options.favour = favour;
     try {
-      const BatchSource refused(std::move(those), options, 0, 1);
+      const BatchSource refused(those, options, 0, 1);
     } catch (const Error& e) {
       CHECK(e.status == Status::bad_usage);
       return e.what();
@@ -161,6 +163,7 @@ TEST_CASE("of a favoured scan there are so many times as many patches, spread ov
   CHECK(message({{"s4", 2}, {"s4.nii", 2}}, subjects).find("named twice") != std::string::npos);
   std::vector<Subject> alike = subjects;
   alike.push_back({"s4.nii.gz", alike[4].high, {}});
+  alike.push_back({"no ending", alike[4].high, {}});
   CHECK(message({{"s4", 2}}, alike).find("several") != std::string::npos);
   CHECK(message({{"s4.nii", 2}}, alike).empty());
 }
@@ -277,6 +280,104 @@ TEST_CASE("augmentations change what they say, on both sides") {
   };
   CHECK(variance(soft.target) < 0.9 * variance(plain.target));
   CHECK(variance(soft.input) < variance(plain.input));
+}
+
+namespace {
+
+// The scan with axis order[a] of `from` as its axis a (i, j, k).
+Volume turned(const Volume& from, const AxisOrder& order) {
+  const std::array<int, 3> n{from.size.w, from.size.h, from.size.d};
+  Volume to({n[static_cast<size_t>(order[2])], n[static_cast<size_t>(order[1])], n[static_cast<size_t>(order[0])]});
+  for (int z = 0; z < to.size.d; z++)
+    for (int y = 0; y < to.size.h; y++)
+      for (int x = 0; x < to.size.w; x++) {
+        const std::array<int, 3> here{x, y, z};
+        std::array<int, 3> there{};
+        for (size_t axis = 0; axis < 3; axis++) there[static_cast<size_t>(order[axis])] = here[axis];
+        to.at(z, y, x) = from.at(there[2], there[1], there[0]);
+      }
+  return to;
+}
+
+// The largest difference between a sample and the patch at a place of a volume.
+double distance(const float* sample, const Volume& volume, int z0, int y0, int x0, double b) {
+  double worst = 0;
+  for (int i = 0; i < 512 && worst < 0.01; i++)
+    worst = std::max(worst, std::abs(sample[i] - volume.at(z0 + i / 64, y0 + i / 8 % 8, x0 + i % 8) / b));
+  return worst;
+}
+
+}  // namespace
+
+TEST_CASE("with --axes a sample is one of the scan turned any way and degraded then") {
+  DataOptions options = small_options(ten_scans());
+  options.axes = true;
+  options.batch = 40;
+  const std::vector<Subject> subjects = {find_subjects(options.folder, options.patch).usable[4]};
+  const Volume high = ScanReader(subjects[0].high).read(0);
+  for (const auto& [factors, n_low] :
+       {std::pair(Factors{2, 2, 1}, 3), {Factors{2, 2, 2}, 1}, {Factors{1, 3, 1.5}, 6}}) {
+    options.factors = {factors};
+    CHECK(prepare_scan(subjects[0], options).low.size() == static_cast<size_t>(n_low));
+    const Batch batch = BatchSource(subjects, options, 0, 1).batch(0);
+    std::map<AxisOrder, int> n_found;
+    AxisOrder order{0, 1, 2};
+    do {
+      const Volume target = turned(high, order), input = degrade(target, factors, options.input);
+      const double b = measure_intensity(options.normalization, input).b;
+      for (int sample = 0; sample < batch.n; sample++)
+        for (int z = 0; z + 8 <= target.size.d; z++)
+          for (int y = 0; y + 8 <= target.size.h; y++)
+            for (int x = 0; x + 8 <= target.size.w; x++)
+              if (distance(batch.target.data() + sample * 512, target, z, y, x, b) < 1e-5) {
+                n_found[order]++;
+                CHECK(distance(batch.input.data() + sample * 512, input, z, y, x, b) < 1e-5);
+              }
+    } while (std::ranges::next_permutation(order).found);
+    int n_all = 0;
+    for (const auto& [unused, n] : n_found) n_all += n;
+    CHECK(n_all == batch.n);
+    CHECK(n_found.size() == 6);
+  }
+}
+
+TEST_CASE("with --axes noise is measured along the axes that were cut") {
+  DataOptions options = small_options(ten_scans());
+  options.axes = true;
+  options.batch = 20;
+  const std::vector<Subject> subjects = find_subjects(options.folder, options.patch).usable;
+  const Batch plain = BatchSource(subjects, options, 0, 1).batch(0);
+  options.noise = 0.5;
+  const Batch noisy = BatchSource(subjects, options, 0, 1).batch(0);
+  for (int sample = 0; sample < plain.n; sample++) {
+    Volume in_target({8, 8, 8});
+    const auto first = static_cast<size_t>(sample) * 512;
+    for (size_t i = 0; i < 512; i++) in_target.data[i] = noisy.target[first + i] - plain.target[first + i];
+    const Volume measured = measured_part(in_target, {8, 8, 8}, {8, 4, 4});
+    double worst = 0;
+    for (size_t i = 0; i < 512; i++)
+      worst = std::max<double>(worst, std::abs(noisy.input[first + i] - plain.input[first + i] - measured.data[i]));
+    CHECK(worst < 1e-5);
+  }
+}
+
+TEST_CASE("with --axes validation is as without, and pairs are refused") {
+  DataOptions options = small_options(ten_scans());
+  options.axes = true;
+  options.validation = "0.1";
+  SingleProcess alone;
+  const ScanPair scan = make_data(options, alone).validation.scan(0);
+  CHECK(scan.low.data == degrade(scan.high, {2, 2, 1}, options.input).data);
+
+  std::vector<Subject> subjects = find_subjects(options.folder, options.patch).usable;
+  subjects[3].low = subjects[4].high;
+  try {
+    const BatchSource refused(subjects, options, 0, 1);
+    FAIL("turned a pair");
+  } catch (const Error& e) {
+    CHECK(e.status == Status::bad_usage);
+    CHECK(std::string(e.what()).find("--axes: s3.nii") == 0);
+  }
 }
 
 TEST_CASE("a blur is as wide as it says along every axis, however narrow") {

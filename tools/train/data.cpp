@@ -30,6 +30,7 @@ Data make_data(const DataOptions& options, Collective& collective) {
   data.validation.scan = [held_out, options](size_t i) {
     DataOptions first = options;
     first.factors.resize(1);
+    first.axes = false;
     PreparedScan scan = prepare_scan(held_out[i], first);
     return ScanPair{held_out[i].name, std::move(scan.low[0].volume), std::move(scan.high)};
   };

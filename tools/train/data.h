@@ -27,6 +27,7 @@ struct DataOptions {
   std::map<std::string, int> favour;  // so many times as many of a scan, by file name, with or without its ending
   uint64_t seed = 1;
   bool flips = true;
+  bool axes = false;  // any axis of a scan may be i, j or k of a patch, and be cut as `factors` says
   double noise = 0, blur = 0, intensity = 0;  // strengths of the augmentations; 0: without
   int64_t max_memory = 0;                     // bytes of scans in memory; 0: no limit but the machine's
   int loading_threads = 1;

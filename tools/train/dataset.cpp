@@ -109,13 +109,17 @@ int64_t half_of_memory() {
   return int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGE_SIZE) / 2;
 }
 
-Volume cut(const Volume& from, std::array<int, 3> at, int patch, Intensity intensity) {
+// at: z, y, x in `from`.
+Volume cut(const Volume& from, std::array<int, 3> at, int patch, const AxisOrder& order, Intensity intensity) {
   Volume to({patch, patch, patch});
+  const std::array<ptrdiff_t, 3> step{1, from.size.w, ptrdiff_t{from.size.w} * from.size.h};
+  const auto along = [&](size_t axis) { return step[static_cast<size_t>(order[axis])]; };
+  const float* first = from.data.data() + at[0] * step[2] + at[1] * step[1] + at[2];
   const double scale = 1 / intensity.b, shift = -intensity.a / intensity.b;
   for (int z = 0; z < patch; z++)
     for (int y = 0; y < patch; y++)
       for (int x = 0; x < patch; x++)
-        to.at(z, y, x) = static_cast<float>(from.at(at[0] + z, at[1] + y, at[2] + x) * scale + shift);
+        to.at(z, y, x) = static_cast<float>(first[z * along(2) + y * along(1) + x * along(0)] * scale + shift);
   return to;
 }
 
@@ -128,7 +132,7 @@ size_t find_favoured(const std::vector<Subject>& subjects, const std::string& na
   std::vector<size_t> found;
   for (size_t i = 0; i < subjects.size(); i++) {
     if (subjects[i].name == name) return i;
-    if (split_scan_name(subjects[i].name).stem == name) found.push_back(i);
+    if (is_scan_name(subjects[i].name) && split_scan_name(subjects[i].name).stem == name) found.push_back(i);
   }
   if (found.size() == 1) return found[0];
   throw Error(Status::bad_usage,
@@ -150,6 +154,21 @@ std::vector<size_t> visits_of(const std::vector<Subject>& subjects, const std::m
     visits.insert(visits.end(), static_cast<size_t>(times - 1), subject);
   }
   return visits;
+}
+
+constexpr AxisOrder kAsItIs{0, 1, 2};
+
+std::vector<AxisOrder> axis_orders(bool all) {
+  AxisOrder order = kAsItIs;
+  std::vector<AxisOrder> orders{order};
+  while (all && std::ranges::next_permutation(order).found) orders.push_back(order);
+  return orders;
+}
+
+Factors along_scan(const Factors& of_patch, const AxisOrder& order) {
+  Factors factors;
+  for (size_t axis = 0; axis < 3; axis++) factors[static_cast<size_t>(order[axis])] = of_patch[axis];
+  return factors;
 }
 
 }  // namespace
@@ -228,15 +247,24 @@ int64_t PreparedScan::bytes() const {
 PreparedScan prepare_scan(const Subject& subject, const DataOptions& options) {
   PreparedScan scan;
   scan.high = read_first_volume(subject.high);
-  const auto add = [&](Volume low) {
+  const auto add = [&](const Factors& factors, Volume low) {
     const Intensity intensity = measure_intensity(options.normalization, low);
     const double foreground = measure_intensity(parse_normalization("foreground"), low).b;
-    scan.low.push_back({std::move(low), intensity, foreground});
+    scan.low.push_back({factors, std::move(low), intensity, foreground});
   };
-  if (subject.low)
-    add(read_first_volume(*subject.low));
-  else
-    for (const Factors& factors : options.factors) add(degrade(scan.high, factors, options.input));
+  if (subject.low) {
+    add(options.factors[0], read_first_volume(*subject.low));
+    scan.views = {{0, kAsItIs, options.factors[0]}};
+    return scan;
+  }
+  for (const Factors& factors : options.factors)
+    for (const AxisOrder& order : axis_orders(options.axes)) {
+      const Factors cut = along_scan(factors, order);
+      const auto at =
+          static_cast<size_t>(std::ranges::find(scan.low, cut, &PreparedScan::Low::factors) - scan.low.begin());
+      if (at == scan.low.size()) add(cut, degrade(scan.high, cut, options.input));
+      scan.views.push_back({at, order, factors});
+    }
   return scan;
 }
 
@@ -268,12 +296,19 @@ int64_t ScanCache::bytes() const {
   return bytes_;
 }
 
-BatchSource::BatchSource(std::vector<Subject> subjects, const DataOptions& options, int rank, int n_ranks)
+BatchSource::BatchSource(const std::vector<Subject>& subjects, const DataOptions& options, int rank, int n_ranks)
     : visits_(visits_of(subjects, options.favour)),
       options_(options),
       rank_(rank),
       n_ranks_(n_ranks),
-      cache_(std::move(subjects), options, options.max_memory) {
+      cache_(subjects, options, options.max_memory) {
+  const auto pair = std::ranges::find_if(subjects, [](const Subject& subject) { return subject.low.has_value(); });
+  if (options.axes && pair != subjects.end())
+    throw Error(
+        Status::bad_usage,
+        fmt::format("--axes: {} has a low-resolution scan of its own, which does not say along which axes it was "
+                    "cut; leave out --axes or the low-resolution scans",
+                    pair->name));
   if (options.batch % n_ranks != 0)
     throw Error(Status::bad_usage, fmt::format("--batch {}: {} processes cannot share it evenly; use a multiple of {}",
                                                options.batch, n_ranks, n_ranks));
@@ -320,8 +355,9 @@ size_t BatchSource::subject_of(int64_t sample) const {
 void BatchSource::add_sample(int64_t sample, Batch& batch, int place) {
   Random random(options_.seed, sample_stream + static_cast<uint64_t>(sample));
   const std::shared_ptr<const PreparedScan> scan = cache_.get(subject_of(sample));
-  const auto which = static_cast<size_t>(random.below(static_cast<int64_t>(scan->low.size())));
-  const PreparedScan::Low& low = scan->low[which];
+  const auto view_number = static_cast<size_t>(random.below(static_cast<int64_t>(scan->views.size())));
+  const PreparedScan::View& view = scan->views[view_number];
+  const PreparedScan::Low& low = scan->low[view.low];
   const int patch = options_.patch;
   const Size3 size = scan->high.size;
 
@@ -330,20 +366,19 @@ void BatchSource::add_sample(int64_t sample, Batch& batch, int place) {
   for (int tries = 0; tries < 20; tries++) {
     at = {static_cast<int>(random.below(size.d - patch + 1)), static_cast<int>(random.below(size.h - patch + 1)),
           static_cast<int>(random.below(size.w - patch + 1))};
-    s.input = cut(low.volume, at, patch, low.intensity);
+    s.input = cut(low.volume, at, patch, view.order, low.intensity);
     // Mostly air teaches little: one in ten of such patches is kept.
     const double mean = mean_of(s.input) * low.intensity.b + low.intensity.a;
     if (mean >= 0.15 * low.foreground || random.below(10) == 0) break;
   }
-  s.target = cut(scan->high, at, patch, low.intensity);
+  s.target = cut(scan->high, at, patch, view.order, low.intensity);
 
   if (options_.blur > 0 && random.coin()) {
     const double sd = options_.blur * random.uniform();
     blur(s.input, sd);
     blur(s.target, sd);
   }
-  if (options_.noise > 0)
-    add_noise(s, options_.noise * random.uniform(), options_.factors[which % options_.factors.size()], random);
+  if (options_.noise > 0) add_noise(s, options_.noise * random.uniform(), view.factors, random);
   const double gain = options_.intensity > 0 ? 1 + options_.intensity * (2 * random.uniform() - 1) : 1;
   const bool flip[3] = {options_.flips && random.coin(), options_.flips && random.coin(),
                         options_.flips && random.coin()};

@@ -1,6 +1,7 @@
 // Scans as training sees them: degraded once, cut into random patches, in an order that a seed decides.
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <future>
 #include <list>
@@ -50,15 +51,26 @@ struct Split {
 Split split_subjects(const std::vector<Subject>& subjects, const std::string& validation, const std::string& test,
                      uint64_t seed);
 
-// A scan ready to be cut: what it should be, and what is known of it for each of the factors.
+// Axis a of a patch (i, j, k) lies along axis order[a] of its scan.
+using AxisOrder = std::array<int, 3>;
+
+// A scan ready to be cut: what it should be, and what is known of it however k-space is cut.
 struct PreparedScan {
   struct Low {
+    Factors factors;  // along the scan's axes
     Volume volume;
     Intensity intensity;  // of this volume, by the network's rule; the target is normalised with it as well
     double foreground;    // mean of the voxels above the volume's mean: tissue
   };
+  // A way to take patches. By `factors` they are cut along their own axes.
+  struct View {
+    size_t low;
+    AxisOrder order;
+    Factors factors;
+  };
   Volume high;
   std::vector<Low> low;
+  std::vector<View> views;  // each patch draws one
   int64_t bytes() const;
 };
 
@@ -88,9 +100,9 @@ class BatchSource {
  public:
   static constexpr int kGroup = 8;
 
-  // Throws Error{bad_usage} where the batch is no multiple of the number of ranks, and for a favoured name that is none
-  // of the subjects'.
-  BatchSource(std::vector<Subject> subjects, const DataOptions& options, int rank, int n_ranks);
+  // Throws Error{bad_usage} where the batch is no multiple of the number of ranks, for a favoured name that is none of
+  // the subjects', and for a pair where options.axes would turn it.
+  BatchSource(const std::vector<Subject>& subjects, const DataOptions& options, int rank, int n_ranks);
   ~BatchSource();
   // This rank's share of the batch. Steps are best asked for in order: the next ones are made ahead.
   Batch batch(int64_t step);

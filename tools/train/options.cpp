@@ -92,6 +92,9 @@ void add_options(CLI::App& app, Options& o) {
   data->add_option("--seed", o.data.seed, "of the split, the patches, the augmentation and random weights")
       ->capture_default_str();
   data->add_flag("--flips,!--no-flips", o.data.flips, "mirror patches along each axis at random (default: yes)");
+  data->add_flag(
+      "--axes", o.data.axes,
+      "augmentation: scans are cut along any of their axes, and patches turned so that it is as --factor says");
   data->add_option("--noise", o.data.noise,
                    "augmentation: the largest standard deviation of noise, in normalised intensities; 0: none");
   data->add_option("--blur", o.data.blur,
@@ -240,6 +243,7 @@ nlohmann::json options_that_matter(const Options& o, const Weights& start) {
                       {"--average", l.average}};
   // Left out where not given: runs of programs that did not know them yet can be resumed.
   if (l.schedule.decay) j["--decay"] = *l.schedule.decay;
+  if (d.axes) j["--axes"] = true;
   if (!d.favour.empty()) j["--favour"] = d.favour;
   return j;
 }
