@@ -64,24 +64,38 @@ TEST_CASE("what srtrain refuses, it refuses with its exit code and one sentence"
   refused({"--data", "others", "--model", "b1u1,k=2", "--out", "run", "--average", "0.9", "--resume"}, 2, "split");
   refused(arguments("new", {"--resume"}), 2, "no state.bin");
   refused(arguments("new", {"--lr", "fast"}), 2, "--lr");
-  refused(arguments("new", {"--blur", "4.5"}), 2, "--blur 4.5: is a standard deviation in voxels; 4 at most");
-  refused(arguments("new", {"--blur=-1"}), 2, "--blur -1");
-  refused(arguments("new", {"--noise", "11"}), 2, "10 at most");
-  refused(arguments("new", {"--noise", "nan"}), 2, "--noise nan");
-  refused(arguments("new", {"--intensity", "1"}), 2, "less than 1");
-  for (const char* favour : {"a", "a=", "a=0", "a=2.5", "a=1001", "=2"})
-    refused(arguments("new", {"--favour", favour}), 2, std::string("--favour ") + favour + ": needs the file name");
-  refused(arguments("new", {"--favour", "a=2", "--favour", "a=3"}), 2, "twice");
+  refused(arguments("run", {"--steps", "10", "--resume", "--axes"}), 2, "--axes not given there, true here");
   refused(arguments("run", {"--steps", "10", "--resume", "--favour", "a=2"}), 2,
           "--favour not given there, {\"a\":2} here");
-  refused(arguments("run", {"--steps", "10", "--resume", "--axes"}), 2, "--axes not given there, true here");
   refused(arguments("new", {"--init", "none.bin"}), 4, "none.bin");
   refused(arguments("new", {"--init", "run/last.bin", "--model", "b2u2"}), 2, "--model");
   refused({"--data", "scans", "--init", "run/last.bin", "--model", "b2u2", "--out", "new"}, 4, "b2u2");
   refused(arguments("run/last.bin"), 5, "run/last.bin");
-  CHECK_FALSE(fs::exists(folder / "new" / "state.bin"));
-  CHECK(srengine(folder.path(), arguments("raw", {"--steps", "1", "--noise", "30", "--normalization", "none"})).code ==
-        0);
   fs::resize_file(folder / "run" / "state.bin", 100);
   refused(arguments("run", {"--resume"}), 4, "run/state.bin");
+}
+
+TEST_CASE("strengths of augmentation and favours that make no sense are refused before a folder is made") {
+  TemporaryFolder folder;
+  const auto outcome = [&](std::vector<std::string> words) {
+    words.insert(words.end(), {"--steps", "1", "--quiet"});
+    return srengine(folder.path(), arguments("run", words));
+  };
+  const auto refused = [&](const std::vector<std::string>& words, const std::string& part) {
+    CAPTURE(words);
+    const Outcome o = outcome(words);
+    CHECK(o.code == 2);
+    CHECK_THAT(o.err, ContainsSubstring("srtrain: " + part));
+    CHECK_FALSE(fs::exists(folder / "run"));
+    fs::remove_all(folder / "run");
+  };
+  refused({"--blur", "4.5"}, "--blur 4.5: is a standard deviation in voxels; 4 at most");
+  refused({"--blur=-1"}, "--blur -1: ");
+  refused({"--noise", "11"}, "--noise 11: is a standard deviation in normalised intensities");
+  refused({"--noise", "nan"}, "--noise nan: ");
+  refused({"--intensity", "1"}, "--intensity 1: must be less than 1");
+  for (const char* favour : {"a", "a=", "a=0", "a=2.5", "a=1001", "=2"})
+    refused({"--favour", favour}, std::string("--favour ") + favour + ": needs the file name");
+  refused({"--favour", "a=2", "--favour", "a=3"}, "--favour a=3: this scan is named twice");
+  CHECK(outcome({"--noise", "30", "--normalization", "none", "--blur", "4", "--favour", "a=1000"}).code == 0);
 }

@@ -487,6 +487,14 @@ TEST_CASE("the command line") {
                                          "--schedule constant there, cosine here", "--warm-up 0 there, 10 here"});
   CHECK(differences(options_that_matter(parsed(""), start), options_that_matter(parsed("--steps 9 --threads 3"), start))
             .empty());
+  // Runs of a program that did not know these options can be resumed.
+  const nlohmann::json without = options_that_matter(parsed(""), start);
+  CHECK_FALSE((without.contains("--axes") || without.contains("--favour")));
+  o = parsed("--axes --favour a=b.nii=3 --favour c=1");
+  CHECK((o.data.axes && o.data.favour == std::map<std::string, int>{{"a=b.nii", 3}, {"c", 1}}));
+  CHECK(differences(without, options_that_matter(o, start)) ==
+        std::vector<std::string>{"--axes not given there, true here",
+                                 R"(--favour not given there, {"a=b.nii":3,"c":1} here)"});
   for (const char* words : {"--device cuda:0,1", "--decay 0.5", "--frozen-norm", "--factor 0x1x1", "--device tpu"}) {
     CAPTURE(words);
     CHECK(refusal([&] { parsed(words); }).status == Status::bad_usage);
