@@ -8,30 +8,13 @@
 #include <filesystem>
 #include <mutex>
 
+#include "engine/plugin_files.h"
 #include "engine/status.h"
 
 namespace sr {
 namespace {
 
 namespace fs = std::filesystem;
-
-#ifndef SRENGINE_CUDA_STATIC
-constexpr const char* library_name = "libsrengine_cuda.so";
-
-// Files to try, in this order.
-std::vector<fs::path> candidates() {
-  if (const char* named = std::getenv("SRENGINE_CUDA_PLUGIN")) return {named};
-  std::vector<fs::path> files;
-  std::error_code error;
-  const fs::path program = fs::read_symlink("/proc/self/exe", error);
-  if (!error) {
-    files.push_back(program.parent_path() / library_name);
-    files.push_back(program.parent_path().parent_path() / "lib/srengine" / library_name);
-  }
-  files.emplace_back(library_name);
-  return files;
-}
-#endif
 
 struct Plugin {
   const cuda::Api* api = nullptr;
@@ -49,7 +32,7 @@ Plugin load() {
 Plugin load() {
   Plugin plugin;
   bool found = false;  // a file that should have been it
-  for (const fs::path& file : candidates()) {
+  for (const fs::path& file : plugin_files("SRENGINE_CUDA_PLUGIN", "libsrengine_cuda.so")) {
     if (file == "none") {
       plugin.installed = false;
       plugin.why_not = "SRENGINE_CUDA_PLUGIN says none";
