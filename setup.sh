@@ -11,6 +11,7 @@ packages=(
   libssl-dev libzip-dev nlohmann-json3-dev            # weights and checkpoints
   libhwy-dev libkissfft-dev libpng-dev                # kernels, k-space, pictures
   libcli11-dev libfmt-dev catch2                      # program and tests
+  libopenmpi-dev openmpi-bin                          # training in several processes
 )
 
 missing=()

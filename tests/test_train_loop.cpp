@@ -68,8 +68,9 @@ const nlohmann::json some_options = {{"--batch", 6}, {"--model", "b1u1"}};
 fs::path start(const fs::path& path, FakeEngine& engine, const LoopOptions& o, const Job& job) {
   RunFolder folder(path, RunFolder::Open::fresh);
   Log log(path);
+  SingleProcess alone;
   return sr::train::train(engine, first_checkpoint(random_weights(tiny(), 7), o.average > 0, some_options), o, job,
-                          folder, log);
+                          alone, folder, log);
 }
 
 // Goes on with it, in what is a process of its own.
@@ -78,7 +79,8 @@ fs::path resume(const fs::path& path, const LoopOptions& o, const Job& job) {
   Checkpoint checkpoint = folder.load();
   Log log(path, checkpoint.state.step);
   FakeEngine engine;
-  return sr::train::train(engine, std::move(checkpoint), o, job, folder, log);
+  SingleProcess alone;
+  return sr::train::train(engine, std::move(checkpoint), o, job, alone, folder, log);
 }
 
 struct Refusal {

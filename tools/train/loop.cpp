@@ -62,14 +62,25 @@ class StepLine {
   Clock::time_point start_ = Clock::now(), drawn_ = start_;
 };
 
+// What comes after each step. All ranks ask together and get the same answer, or else one would wait for another that
+// has left. here: whether this rank was told to stop; unfinished: its validation of this step was cut short.
+enum class Next { step, interrupted, finished };
+Next next_of(Collective& collective, bool done, bool here, bool unfinished) {
+  double flags[2] = {here ? 1.0 : 0.0, unfinished ? 1.0 : 0.0};
+  collective.sum(flags, 2);
+  if (done && flags[1] == 0) return Next::finished;
+  return flags[0] > 0 ? Next::interrupted : Next::step;
+}
+
 class Run {
  public:
-  Run(TrainingEngine& engine, Checkpoint checkpoint, const LoopOptions& options, const Job& job, RunFolder& folder,
-      Log& log)
+  Run(TrainingEngine& engine, Checkpoint checkpoint, const LoopOptions& options, const Job& job, Collective& collective,
+      RunFolder& folder, Log& log)
       : engine_(engine),
         c_(std::move(checkpoint)),
         o_(options),
         job_(job),
+        collective_(collective),
         folder_(folder),
         log_(log),
         ranges_(parameter_ranges(c_.weights)),
@@ -79,19 +90,27 @@ class Run {
     engine_.load(c_.weights, c_.state);
     folder_.save(c_);
     saved_step_ = c_.state.step;
-    while (true) {
-      // Also that of the step a signal came in: a resumed run makes up for it.
-      if (due(o_.validate_every) && c_.validated_step != c_.state.step) validate();
-      if (c_.state.step != saved_step_ && due(o_.save_every)) save();
-      if (c_.state.step >= o_.steps) break;
-      if (stopped()) interrupt();
-      step();
+    try {
+      while (go_on()) step();
+    } catch (const OtherRankFailed&) {
+      save_if_new();
+      throw;
     }
     draw();
     return c_.best_mse ? folder_.best() : folder_.last();
   }
 
  private:
+  bool go_on() {
+    // Also that of the step a signal came in: a resumed run makes up for it.
+    const bool validated = !due(o_.validate_every) || c_.validated_step == c_.state.step || validate();
+    if (due(o_.save_every)) save_if_new();
+    // A signal that comes with the last step, when all is validated, changes nothing.
+    const Next next = next_of(collective_, c_.state.step >= o_.steps, stopped(), !validated);
+    if (next == Next::interrupted) interrupt();
+    return next == Next::step;
+  }
+
   bool stopped() const { return job_.stop && job_.stop(); }
   bool due(int64_t every) const {
     return c_.state.step > 0 && ((every > 0 && c_.state.step % every == 0) || c_.state.step == o_.steps);
@@ -133,15 +152,20 @@ class Run {
     saved_step_ = c_.state.step;
   }
 
-  void validate() {
-    if (!job_.validate) return;
+  void save_if_new() {
+    if (c_.state.step != saved_step_) save();
+  }
+
+  // False where a signal cut it short.
+  bool validate() {
+    if (!job_.validate) return true;
     fetch();
     const Clock::time_point start = Clock::now();
     Validation v;
     try {
       v = job_.validate(trained_weights(c_), [this](int, int) { return !stopped(); });
     } catch (const Error& e) {
-      if (e.status == Status::interrupted) interrupt();
+      if (e.status == Status::interrupted) return false;
       throw;
     }
     line_.pause(seconds_since(start));
@@ -158,10 +182,11 @@ class Run {
     line_.say(fmt::format("step {}: validation PSNR {:.3f} dB (input {:.3f}), SSIM {:.4f} ({:.4f}), MSE {:.4g}{}",
                           c_.state.step, v.result.psnr, v.input.psnr, v.result.ssim, v.input.ssim, v.result.mse,
                           best ? ", the best so far" : ""));
+    return true;
   }
 
   [[noreturn]] void interrupt() {
-    if (c_.state.step != saved_step_) save();
+    save_if_new();
     draw();
     throw Error(Status::interrupted, fmt::format("interrupted after step {}; --resume --out {} goes on from there",
                                                  c_.state.step, folder_.path().string()));
@@ -177,6 +202,7 @@ class Run {
   Checkpoint c_;
   const LoopOptions& o_;
   const Job& job_;
+  Collective& collective_;
   RunFolder& folder_;
   Log& log_;
   std::vector<ParameterRange> ranges_;
@@ -187,8 +213,21 @@ class Run {
 }  // namespace
 
 std::filesystem::path train(TrainingEngine& engine, Checkpoint checkpoint, const LoopOptions& options, const Job& job,
-                            RunFolder& folder, Log& log) {
-  return Run(engine, std::move(checkpoint), options, job, folder, log)();
+                            Collective& collective, RunFolder& folder, Log& log) {
+  return Run(engine, std::move(checkpoint), options, job, collective, folder, log)();
+}
+
+void follow(TrainingEngine& engine, const Checkpoint& checkpoint, const LoopOptions& options, const Job& job,
+            Collective& collective) {
+  engine.load(checkpoint.weights, checkpoint.state);
+  for (int64_t done = checkpoint.state.step;; done++) {
+    const Next next = next_of(collective, done >= options.steps, job.stop && job.stop(), false);
+    if (next == Next::finished) return;
+    if (next == Next::interrupted) throw Error(Status::interrupted, fmt::format("interrupted after step {}", done));
+    const StepResult result = engine.step(job.batch(done), learning_rate(options.schedule, done, options.steps));
+    if (!result.finite)
+      throw Error(Status::some_inputs_failed, fmt::format("step {}: the loss or its gradient is not finite", done + 1));
+  }
 }
 
 }  // namespace sr::train

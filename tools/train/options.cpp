@@ -183,7 +183,7 @@ void interpret(Options& o) {
   if (backend.gpus.size() > 1)
     throw Error(Status::bad_usage, fmt::format("--device {}: srtrain uses one GPU, such as cuda:0", o.device.device));
   o.training.device = backend.device;
-  o.training.gpu = backend.gpus.empty() ? 0 : backend.gpus[0];
+  if (!backend.gpus.empty()) o.training.gpu = backend.gpus[0];
   if (o.loop.schedule.kind == Schedule::Kind::constant && o.loop.schedule.decay)
     throw Error(Status::bad_usage, "--decay: a constant learning rate does not fall; give --schedule as well");
   if (o.training.frozen_norm && o.init.empty())

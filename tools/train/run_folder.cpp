@@ -56,7 +56,9 @@ std::vector<T> numbers_of(Bytes bytes) {
   return values;
 }
 
-void write_state(const fs::path& path, const Checkpoint& c) {
+}  // namespace
+
+std::vector<uint8_t> to_bytes(const Checkpoint& c) {
   StateWriter writer;
   const auto row = [](const auto& values) { return std::vector<int64_t>{static_cast<int64_t>(values.size())}; };
   if (!c.average.empty()) writer.add("average", ElementType::f64, row(c.average), c.average);
@@ -76,13 +78,12 @@ void write_state(const fs::path& path, const Checkpoint& c) {
   const std::string header = safetensors_header(
       {{"srtrain.format", format_version}, {"srtrain.state", text}, {"srtrain.sha256", checksum(text, writer.data)}},
       writer.entries);
-  const Bytes parts[] = {bytes_of(header), writer.data};
-  write_file_whole(path, parts);
+  std::vector<uint8_t> bytes(header.begin(), header.end());
+  bytes.insert(bytes.end(), writer.data.begin(), writer.data.end());
+  return bytes;
 }
 
-Checkpoint read_state(const fs::path& path) {
-  const std::string where = path.string();
-  const std::vector<uint8_t> bytes = read_file(path);
+Checkpoint checkpoint_from(Bytes bytes, const std::string& where) {
   const Safetensors file = parse_safetensors(bytes, where);
   const auto field = [&](const char* key) {
     const auto found = file.metadata.find(key);
@@ -135,8 +136,6 @@ Checkpoint read_state(const fs::path& path) {
     throw WeightsError(fmt::format("{}: does not hold {} moments for as many weights", where, n));
   return c;
 }
-
-}  // namespace
 
 Checkpoint first_checkpoint(Weights weights, bool with_average, nlohmann::json options) {
   Checkpoint c;
@@ -214,7 +213,7 @@ void RunFolder::save(const Checkpoint& checkpoint) {
     // In this order: last.bin is never older than what a resumed run starts from.
     Weights weights = trained_weights(checkpoint);
     save_weights(last(), weights);
-    write_state(state(), checkpoint);
+    write_file_whole(state(), to_bytes(checkpoint));
     saved_step_ = checkpoint.state.step;
   } catch (const NotWritten& e) {
     throw Error(Status::bad_output,
@@ -244,7 +243,7 @@ void RunFolder::save_picture(const std::vector<uint8_t>& png) {
 }
 
 Checkpoint RunFolder::load() const {
-  return read_state(state());
+  return checkpoint_from(read_file(state()), state().string());
 }
 
 void RunFolder::refuse_other_options(const nlohmann::json& there, const nlohmann::json& here) const {

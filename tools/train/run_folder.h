@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "tools/train/training_engine.h"
+#include "weights/file_io.h"
 #include "weights/weights_file.h"
 
 namespace sr::train {
@@ -32,6 +33,10 @@ Checkpoint first_checkpoint(Weights weights, bool with_average, nlohmann::json o
 
 // What is saved for use and validated: the average where there is one.
 Weights trained_weights(const Checkpoint& checkpoint);
+
+// What state.bin holds; the way back throws WeightsError, whose sentence begins with `where`.
+std::vector<uint8_t> to_bytes(const Checkpoint& checkpoint);
+Checkpoint checkpoint_from(Bytes bytes, const std::string& where);
 
 // "--batch 6 there, 8 here", one for each option in which they differ; empty where the run may go on.
 std::vector<std::string> differences(const nlohmann::json& there, const nlohmann::json& here);

@@ -1,11 +1,16 @@
 // srtrain: trains the networks that srengine runs. Exit codes are those of engine/status.h; docs/training.md.
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <exception>
 #include <filesystem>
+#include <memory>
 #include <new>
+#include <optional>
 
 #include "engine/status.h"
 #include "tools/interrupt.h"
@@ -13,64 +18,167 @@
 #include "tools/train/data.h"
 #include "tools/train/loop.h"
 #include "tools/train/options.h"
+#include "tools/train/ranks.h"
 #include "weights/weights_error.h"
 
 namespace sr::train {
 namespace {
 
-void run(Options& o) {
-  interpret(o);
-  RunFolder folder(o.out, o.resume ? RunFolder::Open::resume : RunFolder::Open::fresh);
-  SingleProcess collective;
-  Weights start = starting_weights(o);
-  o.data.input = start.model.input;
-  o.data.normalization = start.normalization;
-  const nlohmann::json matter = options_that_matter(o, start);
-  Checkpoint checkpoint;
-  if (o.resume) {
-    checkpoint = folder.load();
-    nlohmann::json there = checkpoint.options;
-    there.erase("split");  // compared below, when the scans have been read
-    folder.refuse_other_options(there, matter);
-  } else {
-    checkpoint = first_checkpoint(start, o.loop.average > 0, matter);
-  }
+// Rank 0's text on every rank.
+std::string shared(Collective& collective, std::string text) {
+  int64_t n = static_cast<int64_t>(text.size());
+  collective.broadcast(&n, sizeof n);
+  text.resize(static_cast<size_t>(n));
+  collective.broadcast(text.data(), n);
+  return text;
+}
 
-  const Data data = make_data(o.data, collective);
+// Ranks that were started otherwise than rank 0, or see other scans, would train something that nobody asked for.
+void must_agree(Collective& collective, const nlohmann::json& here, Status status, const std::string& sentence) {
+  const nlohmann::json there = nlohmann::json::parse(shared(collective, here.dump()));
+  if (const auto list = differences(there, here); !list.empty())
+    throw Error(status, fmt::format("{}, against rank 0: {}", sentence, fmt::join(list, "; ")));
+}
+
+// Where rank 0 begins: anew, or with what is in the folder.
+Checkpoint beginning(const Options& o, const RunFolder& folder, const Weights& start, const nlohmann::json& matter) {
+  if (!o.resume) return first_checkpoint(start, o.loop.average > 0, matter);
+  Checkpoint checkpoint = folder.load();
+  nlohmann::json there = checkpoint.options;
+  there.erase("split");  // compared later, when the scans have been read
+  folder.refuse_other_options(there, matter);
+  return checkpoint;
+}
+
+void refuse_other_scans(const Options& o, const RunFolder& folder, const Checkpoint& checkpoint, const Data& data) {
   if (o.resume && checkpoint.options.at("split") != data.split)
     throw Error(Status::bad_usage,
                 fmt::format("--resume: the scans in {}, or how they are split, are not those that {} was begun with; "
                             "bring them back, or start another run with --init {}",
                             o.data.folder.string(), folder.path().string(), folder.last().string()));
-  checkpoint.options["split"] = data.split;
+}
 
-  const std::unique_ptr<TrainingEngine> engine = make_training_engine(checkpoint.weights, o.training, collective);
+// Validation is rank 0's alone: the processors that the other ranks leave idle meanwhile are its own.
+RestoreOptions validation_options(const Options& o) {
   RestoreOptions restore;
   restore.backend.device = o.training.device;
   restore.backend.gpus = o.training.device == DeviceKind::cuda ? std::vector<int>{o.training.gpu} : std::vector<int>{};
   restore.backend.threads = o.training.threads;
   restore.backend.conv = o.training.conv;
+  return restore;
+}
 
+// The folder, all records and the validation are rank 0's. Returns the weights to use.
+std::filesystem::path lead(TrainingEngine& engine, Checkpoint checkpoint, const Options& o, const Data& data,
+                           const nlohmann::json& matter, Job& job, Collective& collective, RunFolder& folder) {
+  checkpoint.options["split"] = data.split;
   Log log(folder.path(), checkpoint.state.step);
-  nlohmann::ordered_json first = {
-      {"version", SRENGINE_VERSION},    {"device", engine->describe()}, {"steps", o.loop.steps},  {"options", matter},
-      {"data", o.data.folder.string()}, {"split", data.split},          {"skipped", data.skipped}};
+  nlohmann::ordered_json first = {{"version", SRENGINE_VERSION}, {"device", engine.describe()},
+                                  {"ranks", collective.size()},  {"steps", o.loop.steps},
+                                  {"options", matter},           {"data", o.data.folder.string()},
+                                  {"split", data.split},         {"skipped", data.skipped}};
   log.note(o.resume ? "resume" : "start", checkpoint.state.step, first);
-  if (!o.loop.quiet) note(fmt::format("{} on {}", checkpoint.weights.model.name(), engine->describe()));
+  const std::string ranks = collective.size() > 1 ? fmt::format(" in each of {} processes", collective.size()) : "";
+  if (!o.loop.quiet) note(fmt::format("{} on {}{}", checkpoint.weights.model.name(), engine.describe(), ranks));
   for (const auto& skipped : data.skipped)
     note(fmt::format("srtrain: warning: {} is left out: {}", skipped.value("path", ""), skipped.value("reason", "")));
+  if (data.validation.count > 0) job.validate = Validator(data.validation, validation_options(o));
+  return train(engine, std::move(checkpoint), o.loop, job, collective, folder, log);
+}
 
+void run(Options& o, Collective& collective) {
+  interpret(o);
+  const Weights start = starting_weights(o);
+  o.data.input = start.model.input;
+  o.data.normalization = start.normalization;
+  const nlohmann::json matter = options_that_matter(o, start);
+  nlohmann::json common = matter;
+  common["--steps"] = o.loop.steps;
+  must_agree(collective, common, Status::bad_usage, "started with other options");
+
+  std::optional<RunFolder> folder;
+  Checkpoint checkpoint;
+  if (collective.rank() == 0) {
+    folder.emplace(o.out, o.resume ? RunFolder::Open::resume : RunFolder::Open::fresh);
+    checkpoint = beginning(o, *folder, start, matter);
+  }
+  if (collective.size() > 1) {
+    const std::vector<uint8_t> bytes = collective.rank() == 0 ? to_bytes(checkpoint) : std::vector<uint8_t>();
+    const std::string state = shared(collective, {bytes.begin(), bytes.end()});
+    if (collective.rank() != 0)
+      checkpoint = checkpoint_from({reinterpret_cast<const uint8_t*>(state.data()), state.size()}, "rank 0's state");
+  }
+
+  const Data data = make_data(o.data, collective);
+  must_agree(collective, data.split, Status::bad_input,
+             fmt::format("--data {}: holds other scans than there", o.data.folder.string()));
+  if (folder) refuse_other_scans(o, *folder, checkpoint, data);
+
+  TrainingOptions training = o.training;
+  if (training.threads == 0 && collective.size() > 1) training.threads = fair_share(collective);
+  const std::unique_ptr<TrainingEngine> engine = make_training_engine(checkpoint.weights, training, collective);
   catch_interrupts();
   Job job;
   job.batch = data.batch;
   job.stop = interrupted;
-  if (data.validation.count > 0) job.validate = Validator(data.validation, restore);
-  fmt::print("{}\n", train(*engine, std::move(checkpoint), o.loop, job, folder, log).string());
+  if (!folder) {
+    follow(*engine, checkpoint, o.loop, job, collective);
+    return collective.finish();
+  }
+  const std::filesystem::path result = lead(*engine, std::move(checkpoint), o, data, matter, job, collective, *folder);
+  collective.finish();
+  fmt::print("{}\n", result.string());
 }
 
-int report(Status status, const std::string& sentence) {
-  note("srtrain: " + sentence);
-  return static_cast<int>(status);
+struct Failure {
+  Status status;
+  std::string sentence;
+};
+
+Failure failure_of(const std::exception_ptr& exception) {
+  try {
+    std::rethrow_exception(exception);
+  } catch (const CLI::ParseError& e) {
+    return {Status::bad_usage, std::string(e.what()) + " (srtrain --help lists the options)"};
+  } catch (const WeightsError& e) {
+    return {Status::bad_weights, e.what()};
+  } catch (const Error& e) {
+    return {e.status, e.what()};
+  } catch (const std::bad_alloc&) {
+    return {Status::device_trouble, "memory is exhausted; --batch, --patch and --max-memory lower what is needed"};
+  } catch (const std::filesystem::filesystem_error& e) {
+    return {Status::bad_output, e.what()};
+  } catch (const std::exception& e) {
+    if (std::ferror(stdout)) return {Status::bad_output, "standard output could not be written"};
+    return {Status::device_trouble, e.what()};
+  }
+}
+
+int report(const Failure& failure) {
+  note("srtrain: " + failure.sentence);
+  return static_cast<int>(failure.status);
+}
+
+// Bad usage, if there is any, is told of when all ranks are there: once, for all were started alike.
+int run_or_report(Options& options, const std::exception_ptr& bad_usage) {
+  std::unique_ptr<Collective> collective = std::make_unique<SingleProcess>();
+  try {
+    const Ranks ranks = ranks_of([](const char* name) { return std::getenv(name); });
+    options.training.gpu = ranks.local_rank;  // where --device names none
+    collective = join(ranks);
+    if (bad_usage) std::rethrow_exception(bad_usage);
+    run(options, *collective);
+    if (std::fflush(stdout) != 0 || std::ferror(stdout))
+      return report({Status::bad_output, "standard output could not be written"});
+    return 0;
+  } catch (const OtherRankFailed& e) {
+    const bool said = e.said || collective->fail(e.status, e.what());
+    return said ? static_cast<int>(e.status) : report({e.status, e.what()});
+  } catch (...) {
+    const Failure failure = failure_of(std::current_exception());
+    const bool said = collective->fail(failure.status, failure.sentence);
+    return said ? static_cast<int>(failure.status) : report(failure);
+  }
 }
 
 // As srengine has it: no file of ours may get the number of a stream that the caller closed.
@@ -92,25 +200,12 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", "srtrain " SRENGINE_VERSION);
   Options options;
   add_options(app, options);
-  app.callback([&] { run(options); });
+  std::exception_ptr bad_usage;
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
-    return report(Status::bad_usage, std::string(e.what()) + " (srtrain --help lists the options)");
-  } catch (const WeightsError& e) {
-    return report(Status::bad_weights, e.what());
-  } catch (const Error& e) {
-    return report(e.status, e.what());
-  } catch (const std::bad_alloc&) {
-    return report(Status::device_trouble,
-                  "memory is exhausted; --batch, --patch and --max-memory lower what is needed");
-  } catch (const std::filesystem::filesystem_error& e) {
-    return report(Status::bad_output, e.what());
-  } catch (const std::exception& e) {
-    if (!std::ferror(stdout)) return report(Status::device_trouble, e.what());
+    bad_usage = std::current_exception();
   }
-  if (std::fflush(stdout) != 0 || std::ferror(stdout))
-    return report(Status::bad_output, "standard output could not be written");
-  return 0;
+  return run_or_report(options, bad_usage);
 }
