@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <string>
 
 #include "engine/plugin_files.h"
@@ -12,14 +13,18 @@ namespace sr::train {
 namespace {
 
 constexpr const char* way_out =
-    "srtrain built where libopenmpi-dev is has it; torchrun and `srun --mpi=none` do without MPI";
+    "build srtrain where libopenmpi-dev is installed, or start it with torchrun or `srun --mpi=none`, which need no "
+    "MPI";
 
 const mpi::Api& load_plugin() {
   std::string why_not = "libsrtrain_mpi.so is not beside this program";
   for (const std::filesystem::path& file : plugin_files("SRTRAIN_MPI_PLUGIN", "libsrtrain_mpi.so")) {
     std::error_code error;
     const bool is_there = file.has_parent_path() && std::filesystem::exists(file, error);
-    if (file.has_parent_path() && !is_there) continue;
+    if (file.has_parent_path() && !is_there) {
+      if (std::getenv("SRTRAIN_MPI_PLUGIN")) why_not = fmt::format("{} does not exist", file.string());
+      continue;
+    }
     // Global: MPI opens plugins of its own, which look for its symbols.
     void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_GLOBAL);
     if (!library) {
@@ -59,8 +64,12 @@ class MpiLink final : public Link {
   }
   int rank() const override { return rank_; }
   int size() const override { return size_; }
-  void send(int to, const void* bytes, int64_t n) override { use(api_.send(to, bytes, n)); }
-  void receive(int from, void* bytes, int64_t n) override { use(api_.receive(from, bytes, n)); }
+  void send(int to, const void* bytes, int64_t n) override {
+    if (n > 0) use(api_.send(to, bytes, n));
+  }
+  void receive(int from, void* bytes, int64_t n) override {
+    if (n > 0) use(api_.receive(from, bytes, n));
+  }
 
  private:
   void use(const char* trouble) {

@@ -46,7 +46,7 @@ void StarCollective::put(int to, const void* bytes, int64_t n) {
   const Frame frame{.n = n};
   try {
     link_->send(to, &frame, sizeof frame);
-    if (n > 0) link_->send(to, bytes, n);
+    link_->send(to, bytes, n);
   } catch (const Error& e) {
     lost(to, e.what());
   }
@@ -62,10 +62,10 @@ void StarCollective::take(int from, void* bytes, int64_t n) {
       sentence.resize(static_cast<size_t>(std::min(frame.n, longest_sentence)));
       link_->receive(from, sentence.data(), static_cast<int64_t>(sentence.size()));
     } else if (frame.n == n) {
-      if (n > 0) link_->receive(from, bytes, n);
+      link_->receive(from, bytes, n);
     } else {
       payload.resize(static_cast<size_t>(frame.n));
-      if (frame.n > 0) link_->receive(from, payload.data(), frame.n);
+      link_->receive(from, payload.data(), frame.n);
     }
   } catch (const OtherRankFailed&) {
     throw;
@@ -161,7 +161,7 @@ void StarCollective::drain(int from) {
   link_->receive(from, &frame, sizeof frame);
   if (!frame.is_sane()) throw Error(Status::device_trouble, "what it sends makes no sense");
   std::vector<char> payload(static_cast<size_t>(frame.n));
-  if (frame.n > 0) link_->receive(from, payload.data(), frame.n);
+  link_->receive(from, payload.data(), frame.n);
 }
 
 // Rank 0's part. A rank that is lost on the way needs no answer.

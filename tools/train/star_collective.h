@@ -15,8 +15,8 @@ class Link {
   virtual ~Link() = default;
   virtual int rank() const = 0;
   virtual int size() const = 0;
-  // All n bytes, in the pieces in which the other side asks for them, however long that takes. Throw
-  // Error{device_trouble} with a clause that says why it cannot be.
+  // All n bytes, in the pieces in which the other side asks for them, however long that takes; of none, nothing moves.
+  // Throw Error{device_trouble} with a clause that says why it cannot be.
   virtual void send(int to, const void* bytes, int64_t n) = 0;
   virtual void receive(int from, void* bytes, int64_t n) = 0;
 };

@@ -121,7 +121,8 @@ void set_up(const Socket& socket) {
 Socket listen_at(const Ranks& ranks) {
   int error = 0;
   for (const bool six : {true, false}) {  // one IPv6 socket takes IPv4 as well, where the system has IPv6
-    Socket socket(::socket(six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    // Not blocking: between poll and accept a connection may have gone again.
+    Socket socket(::socket(six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     socket.set(SOL_SOCKET, SO_REUSEADDR, 1);
     sockaddr_in6 any6{};
     any6.sin6_family = AF_INET6;

@@ -1,0 +1,151 @@
+#!/usr/bin/env bash
+# Several processes train one network, as their user starts them: the same network as one process trains, stopped by a
+# signal to one of them, ended by the failure or the death of one.
+#
+#   srtrain_ranks.sh SRENGINE SRTRAIN COMPARE_WEIGHTS mpi|tcp
+set -euo pipefail
+srengine=$1 srtrain=$2 compare=$3 transport=$4
+if [ "$transport" = mpi ]; then
+  command -v mpirun >/dev/null || { echo "skipped: there is no mpirun here (openmpi-bin)"; exit 77; }
+  [ -e "$(dirname "$srtrain")/libsrtrain_mpi.so" ] || { echo "skipped: built without MPI (libopenmpi-dev)"; exit 77; }
+fi
+unset RANK WORLD_SIZE LOCAL_RANK
+work=$(mktemp -d)
+started=()
+clean_up() {
+  for pid in "${started[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
+  rm -rf "$work"
+}
+trap clean_up EXIT
+for seed in 1 2; do
+  mkdir -p "$work/data"
+  "$srengine" phantom --size 40x44x40 --seed $seed --output "$work/data/head$seed.nii.gz" >/dev/null
+done
+mkdir "$work/others"
+cp "$work/data/head1.nii.gz" "$work/others"
+fail() { echo "$*"; for said in "$work"/said*; do echo "$said:"; cat "$said"; done; exit 1; }
+
+options=(--model b1u2,k=4,residual --val 0.5 --batch 4 --patch 16 --lr 3e-3 --noise 0.1 --average 0.9 --quiet)
+one() { "$srtrain" --data "$work/data" "${options[@]}" --steps "$1" --out "$work/$2" "${@:3}"; }
+
+# start STEPS FOLDER "OPTIONS OF RANK 0" "OPTIONS OF RANK 1": fills pids, by rank, and launcher.
+start() {
+  local rank
+  local of_rank=()
+  for rank in 0 1; do
+    local more=$(( 3 + rank ))
+    of_rank+=("--data $work/data ${options[*]} --steps $1 --out $work/$2 ${!more:-}")
+  done
+  rm -f "$work"/said*
+  if [ "$transport" = mpi ]; then
+    # shellcheck disable=SC2086
+    mpirun --allow-run-as-root --oversubscribe -n 1 "$srtrain" ${of_rank[0]} : -n 1 "$srtrain" ${of_rank[1]} \
+      >"$work/out" 2>"$work/said" &
+    launcher=$!
+    started+=($launcher)
+    while pids=($(pgrep -P $launcher -x srtrain)) && [ ${#pids[@]} -lt 2 ]; do
+      kill -0 $launcher 2>/dev/null || return 0
+      sleep 0.02
+    done
+  else
+    pids=()
+    port=$((20000 + RANDOM % 10000))
+    for rank in 1 0; do
+      # shellcheck disable=SC2086
+      RANK=$rank WORLD_SIZE=2 LOCAL_RANK=$rank MASTER_ADDR=127.0.0.1 MASTER_PORT=$port \
+        "$srtrain" ${of_rank[$rank]} >"$work/out$rank" 2>"$work/said$rank" &
+      pids[rank]=$!
+    done
+    started+=("${pids[@]}")
+  fi
+}
+# ends CODE [CODE OF RANK 1]: within 20 s, with one line of srtrain's own at most.
+ends() {
+  local rank
+  local waited=0 wanted=("$1" "${2:-$1}") code
+  local of=("${pids[@]}")
+  if [ "$transport" = mpi ]; then of=("$launcher"); fi
+  for rank in "${!of[@]}"; do
+    while kill -0 "${of[$rank]}" 2>/dev/null; do
+      [ $((waited += 1)) -lt 400 ] || fail "process $rank still runs"
+      sleep 0.05
+    done
+    code=0
+    wait "${of[$rank]}" || code=$?
+    [ "$transport" = mpi ] && [ "$1" != "${2:-$1}" ] && continue  # mpirun's is that of either
+    [ $code = "${wanted[$rank]}" ] || fail "wanted ${wanted[$rank]} of process $rank, got $code"
+  done
+  [ "$(cat "$work"/said* | grep -c '^srtrain: ' || true)" -le 1 ] || fail "more than one sentence"
+}
+says() { cat "$work"/said* | grep -q "$1" || fail "wanted '$1'"; }
+until_it_trains() {
+  for _ in $(seq 600); do
+    [ -s "$work/$1/csv/loss.csv" ] && return
+    sleep 0.02
+  done
+  fail "no step was taken in $1"
+}
+
+# 20 steps. Sums of statistics are in double; what differs is half a unit in the last place of float32 (6e-8), of each
+# rank's gradient and of each new weight, 2.4e-6 if all 20 steps erred in one direction.
+tolerance=2.4e-6
+one 20 one >/dev/null
+start 20 two
+ends 0
+[ "$(cat "$work"/out*)" = "$work/two/best.bin" ] || fail "the result is not told once"
+"$compare" "$work/one/last.bin" "$work/two/last.bin" $tolerance
+# Twice to the same bits; stopped and resumed by another number of processes.
+start 20 again
+ends 0
+for file in last.bin state.bin; do cmp "$work/two/$file" "$work/again/$file"; done
+start 10 mixed
+ends 0
+one 20 mixed --resume >/dev/null
+start 10 mixed2
+ends 0
+start 20 mixed2 --resume --resume
+ends 0
+cmp "$work/two/last.bin" "$work/mixed2/last.bin"
+"$compare" "$work/one/last.bin" "$work/mixed/last.bin" $tolerance
+
+# A signal to either rank stops both after the same step, saved.
+for rank in 0 1; do
+  start 100000 "stopped$rank"
+  until_it_trains "stopped$rank"
+  kill -TERM "${pids[$rank]}"
+  ends 130
+  says "interrupted after step"
+  step=$(cat "$work"/said* | sed -n 's/.*interrupted after step \([0-9]*\).*/\1/p')
+  one $((step + 2)) "stopped$rank" --resume >/dev/null
+done
+
+# Either rank killed.
+for rank in 0 1; do
+  start 100000 "killed$rank"
+  until_it_trains "killed$rank"
+  kill -KILL "${pids[$rank]}"
+  wanted=(6 6)
+  wanted[rank]=137
+  ends "${wanted[@]}"
+  if [ "$transport" = tcp ]; then says "rank $rank of 2 is gone"; else says "exited on signal 9"; fi
+done
+
+# A rank that fails: in the middle of a run, and before it.
+start 100000 gone "--save-every 20" "--save-every 20"
+until_it_trains gone
+rm -rf "$work/gone"
+ends 5
+says "^srtrain: .*gone"
+start 20 x "" "--batch 2"
+ends 2
+says "^srtrain: rank 1: started with other options, against rank 0: --batch 4 there, 2 here"
+start 20 x2 "" "--data $work/others"
+ends 2
+start 20 x3 "--batch 3" "--batch 3"
+ends 2
+start 20 one
+ends 2
+says "another folder starts a new one"
+start 20 x4 "--val 0" "--val 0 --init $work/none.bin"
+ends 4
+says "^srtrain: rank 1: .*none.bin"
