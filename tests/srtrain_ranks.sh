@@ -25,16 +25,19 @@ mkdir "$work/others"
 cp "$work/data/head1.nii.gz" "$work/others"
 fail() { echo "$*"; for said in "$work"/said*; do echo "$said:"; cat "$said"; done; exit 1; }
 
-options=(--model b1u2,k=4,residual --val 0.5 --batch 4 --patch 16 --lr 3e-3 --noise 0.1 --average 0.9 --quiet)
-one() { "$srtrain" --data "$work/data" "${options[@]}" --steps "$1" --out "$work/$2" "${@:3}"; }
+options=(--model b1u2,k=4,residual --patch 16 --lr 3e-3 --noise 0.1 --average 0.9 --quiet)
+usual="--data $work/data --val 0.5 --batch 4"
+# shellcheck disable=SC2086
+one() { "$srtrain" $usual "${options[@]}" --steps "$1" --out "$work/$2" "${@:3}"; }
 
-# start STEPS FOLDER "OPTIONS OF RANK 0" "OPTIONS OF RANK 1": fills pids, by rank, and launcher.
+# start STEPS FOLDER [OPTIONS OF RANK 0] [OPTIONS OF RANK 1], those in place of the usual ones: fills pids, by rank, and
+# launcher.
 start() {
   local rank
   local of_rank=()
   for rank in 0 1; do
     local more=$(( 3 + rank ))
-    of_rank+=("--data $work/data ${options[*]} --steps $1 --out $work/$2 ${!more:-}")
+    of_rank+=("${options[*]} --steps $1 --out $work/$2 ${!more:-$usual}")
   done
   rm -f "$work"/said*
   if [ "$transport" = mpi ]; then
@@ -43,7 +46,8 @@ start() {
       >"$work/out" 2>"$work/said" &
     launcher=$!
     started+=($launcher)
-    while pids=($(pgrep -P $launcher -x srtrain)) && [ ${#pids[@]} -lt 2 ]; do
+    # The two are there when mpirun, any thread of it, has two children.
+    until pids=($(cat "/proc/$launcher/task/"*/children 2>/dev/null || true)); [ ${#pids[@]} -ge 2 ]; do
       kill -0 $launcher 2>/dev/null || return 0
       sleep 0.02
     done
@@ -103,7 +107,7 @@ ends 0
 one 20 mixed --resume >/dev/null
 start 10 mixed2
 ends 0
-start 20 mixed2 --resume --resume
+start 20 mixed2 "$usual --resume" "$usual --resume"
 ends 0
 cmp "$work/two/last.bin" "$work/mixed2/last.bin"
 "$compare" "$work/one/last.bin" "$work/mixed/last.bin" $tolerance
@@ -131,21 +135,25 @@ for rank in 0 1; do
 done
 
 # A rank that fails: in the middle of a run, and before it.
-start 100000 gone "--save-every 20" "--save-every 20"
+start 100000 gone "$usual --save-every 20" "$usual --save-every 20"
 until_it_trains gone
 rm -rf "$work/gone"
 ends 5
 says "^srtrain: .*gone"
-start 20 x "" "--batch 2"
+start 20 x "" "--data $work/data --val 0.5 --batch 2"
 ends 2
 says "^srtrain: rank 1: started with other options, against rank 0: --batch 4 there, 2 here"
-start 20 x2 "" "--data $work/others"
+start 20 x "--data $work/data --val 0 --batch 4" "--data $work/others --val 0 --batch 4"
+ends 3
+says "^srtrain: rank 1: --data .*others: holds other scans than there"
+rm -rf "$work/x"
+start 20 x "" "$usual --init $work/none.bin"
+ends 4
+says "^srtrain: rank 1: .*none.bin"
+# What all ranks find wrong is told of once.
+start 20 x "--data $work/data --batch 3" "--data $work/data --batch 3"
 ends 2
-start 20 x3 "--batch 3" "--batch 3"
-ends 2
+says "3: 2 processes cannot share it evenly"
 start 20 one
 ends 2
 says "another folder starts a new one"
-start 20 x4 "--val 0" "--val 0 --init $work/none.bin"
-ends 4
-says "^srtrain: rank 1: .*none.bin"
