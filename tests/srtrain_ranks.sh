@@ -118,7 +118,7 @@ for rank in 0 1; do
   until_it_trains "stopped$rank"
   kill -TERM "${pids[$rank]}"
   ends 130
-  says "interrupted after step"
+  says "^srtrain: interrupted after step"  # rank 0 by itself, not because another has left
   step=$(cat "$work"/said* | sed -n 's/.*interrupted after step \([0-9]*\).*/\1/p')
   one $((step + 2)) "stopped$rank" --resume >/dev/null
 done
@@ -133,6 +133,11 @@ for rank in 0 1; do
   ends "${wanted[@]}"
   if [ "$transport" = tcp ]; then says "rank $rank of 2 is gone"; else says "exited on signal 9"; fi
 done
+# What all had done is saved by rank 0 when it is left alone, long before the 500 steps of --save-every.
+if [ "$transport" = tcp ]; then
+  one 1 killed1 --resume >/dev/null
+  ! grep -q '"kind":"resume","step":0,' "$work/killed1/log.jsonl" || fail "the last step is not saved"
+fi
 
 # A rank that fails: in the middle of a run, and before it.
 start 100000 gone "$usual --save-every 20" "$usual --save-every 20"
