@@ -39,6 +39,8 @@ class Threads {
     int size() const override { return all_.n_; }
     void sum(double*, int64_t) override { FAIL("sums are taken on the device"); }
     void sum(float*, int64_t) override { FAIL("sums are taken on the device"); }
+    void finish() override {}
+    bool fail(Status, const std::string&) override { return false; }
     void broadcast(void* bytes, int64_t n) override {
       std::unique_lock lock(all_.mutex_);
       auto* first = static_cast<char*>(bytes);

@@ -148,8 +148,11 @@ void add_options(CLI::App& app, Options& o) {
       ->check(CLI::Range(0.0, 0.999999999));
 
   CLI::Option_group* compute = app.add_option_group("Compute");
-  add_device_option(compute, o.device.device, "auto, cpu, cuda or cuda:N; auto: the first GPU, or the CPU where there is none");
-  compute->add_option("--threads", o.training.threads, "threads (default: one per processor)")
+  add_device_option(compute, o.device.device,
+                    "auto, cpu, cuda or cuda:N; auto: the first GPU, or the CPU where there is none");
+  compute
+      ->add_option("--threads", o.training.threads,
+                   "threads (default: one per processor, shared out among the processes of a machine)")
       ->check(CLI::Range(1, 1024));
   add_choice<ConvAlgorithm>(compute, "--conv", o.training.conv,
                             {{"winograd4", ConvAlgorithm::winograd4},

@@ -62,7 +62,7 @@ void refuse_other_scans(const Options& o, const RunFolder& folder, const Checkpo
 RestoreOptions validation_options(const Options& o) {
   RestoreOptions restore;
   restore.backend.device = o.training.device;
-  restore.backend.gpus = o.training.device == DeviceKind::cuda ? std::vector<int>{o.training.gpu} : std::vector<int>{};
+  if (o.training.gpu >= 0) restore.backend.gpus = {o.training.gpu};
   restore.backend.threads = o.training.threads;
   restore.backend.conv = o.training.conv;
   return restore;
@@ -164,7 +164,7 @@ int run_or_report(Options& options, const std::exception_ptr& bad_usage) {
   std::unique_ptr<Collective> collective = std::make_unique<SingleProcess>();
   try {
     const Ranks ranks = ranks_of([](const char* name) { return std::getenv(name); });
-    options.training.gpu = ranks.local_rank;  // where --device names none
+    options.training.local_rank = ranks.local_rank;
     collective = join(ranks);
     if (bad_usage) std::rethrow_exception(bad_usage);
     run(options, *collective);

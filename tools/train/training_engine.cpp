@@ -12,8 +12,11 @@ namespace {
 
 int usable_gpu(const TrainingOptions& options) {
   try {
-    const bool any = options.device == DeviceKind::automatic;
-    return usable_gpus(any ? std::vector<int>{} : std::vector<int>{options.gpu}).front();
+    std::string why_not;
+    const std::vector<CudaDevice> devices = cuda_devices(&why_not);
+    if (options.gpu < 0 && !devices.empty())
+      return devices[static_cast<size_t>(options.local_rank) % devices.size()].index;
+    return usable_gpus(options.gpu < 0 ? std::vector<int>{} : std::vector<int>{options.gpu}).front();
   } catch (const Error& e) {
     throw Error(e.status, fmt::format("no training on a GPU: {}; --device cpu trains on the CPU", e.what()));
   }

@@ -21,8 +21,9 @@ struct AdamOptions {
 struct TrainingOptions {
   BackendKind kind = BackendKind::cpu;  // ref: plain loops in double, on the host whatever `device` says
   DeviceKind device = DeviceKind::automatic;
-  int gpu = 0;      // with DeviceKind::cuda
-  int threads = 0;  // 0: as many as the process may use
+  int gpu = -1;        // -1: none is named; of those that there are, the one whose turn local_rank is
+  int local_rank = 0;  // of this process among those of its machine
+  int threads = 0;     // 0: as many as the process may use
   ConvAlgorithm conv = ConvAlgorithm::winograd4;
   AdamOptions adam;
   double clip = 0;           // the gradient's largest Euclidean norm; 0: any
