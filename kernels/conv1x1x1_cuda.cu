@@ -9,8 +9,6 @@
 // everything once and multiplies once: bound by device memory.
 //
 // Backward (epilogue_cuda.cuh), inputs may also be an image of gradients, that of the combination.
-#include <type_traits>
-
 #include "kernels/conv3d_cuda.h"
 #include "kernels/epilogue_cuda.cuh"
 
@@ -36,20 +34,7 @@ constexpr int voxels_of = CO == 48   ? 2
 // f(std::integral_constant<int, CO>) for the group of a layer with co outputs.
 template <class F>
 auto with_group(int co, F f) {
-  switch (group_of(co)) {
-    case 1:
-      return f(std::integral_constant<int, 1>());
-    case 4:
-      return f(std::integral_constant<int, 4>());
-    case 8:
-      return f(std::integral_constant<int, 8>());
-    case 16:
-      return f(std::integral_constant<int, 16>());
-    case 24:
-      return f(std::integral_constant<int, 24>());
-    default:
-      return f(std::integral_constant<int, 48>());
-  }
+  return with_constant<1, 4, 8, 16, 24, 48>(group_of(co), f);
 }
 
 template <int CO>

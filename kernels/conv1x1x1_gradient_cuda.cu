@@ -7,14 +7,13 @@
 // the inputs lie side by side in a warp and those of the gradients are shared. The slices are added up at the end in
 // their order. Shares are cut from the batch's voxels, whatever the GPU: sums are always taken in one order.
 #include "kernels/conv3d_cuda.h"
-#include "kernels/quads_cuda.cuh"
+#include "kernels/gradient_cuda.cuh"
 
 namespace sr::cuda {
 namespace {
 
 constexpr int kVoxels = 64;  // of a step
 constexpr int kInQuads = 8;  // 32 input channels
-constexpr int kShares = 128;
 
 template <int CO>
 constexpr int slices_of = CO == 24 ? 4 : 128 / CO;
@@ -31,19 +30,9 @@ int steps_of(Size3 s) {
   return static_cast<int>((s.voxels() + kVoxels - 1) / kVoxels);
 }
 
-struct Arguments {
-  FeatureMaps x, dy;
-  int x_first, dy_first;
-  const float* dy_image;  // instead of maps: one channel, the others are zero
-  Size3 size;
-  int n_patches, ci, co;
-  DevicePrologue prologue;
-  float* partial;  // [share][co][ci]
-};
-
 // grid: (shares of the batch, groups of 32 input channels, groups of CO output channels)
 template <int CO>
-__global__ void __launch_bounds__(threads_of<CO>) conv1x1x1_gradient(Arguments a) {
+__global__ void __launch_bounds__(threads_of<CO>) conv1x1x1_gradient(GradientArguments a) {
   constexpr int kOutQuads = CO / 4, kSlices = slices_of<CO>, kThreads = threads_of<CO>;
   static_assert(kThreads % 32 == 0 && kVoxels % kSlices == 0);
   SR_SHARED(StoredQuad<float>, inputs, [kVoxels * kInQuads]);
@@ -55,12 +44,10 @@ __global__ void __launch_bounds__(threads_of<CO>) conv1x1x1_gradient(Arguments a
   const int ci = static_cast<int>(blockIdx.y) * 4 * kInQuads, co = static_cast<int>(blockIdx.z) * CO;
   const int voxels = a.size.d * a.size.h * a.size.w;
   const int per_patch = (voxels + kVoxels - 1) / kVoxels, all = per_patch * a.n_patches;
-  const int share = static_cast<int>(blockIdx.x), n_shares = static_cast<int>(gridDim.x);
-  const int first = static_cast<int>(int64_t{all} * share / n_shares);
-  const int last = static_cast<int>(int64_t{all} * (share + 1) / n_shares);
+  const Share share = share_of_block(all);
 
   float acc[4][4] = {};  // [co][ci]
-  for (int step = first; step < last; step++) {
+  for (int step = share.first; step < share.last; step++) {
     const int patch = step / per_patch, at = step % per_patch * kVoxels;
     const float* scale = a.prologue.scale ? a.prologue.scale + patch * a.prologue.patch_stride + ci : nullptr;
     const float* shift = a.prologue.scale ? a.prologue.shift + patch * a.prologue.patch_stride + ci : nullptr;
@@ -108,7 +95,7 @@ __global__ void __launch_bounds__(threads_of<CO>) conv1x1x1_gradient(Arguments a
 #pragma unroll
         for (int k = 0; k < 4; k++) sum.c[k] += part.c[k];
       }
-      float* to = a.partial + (int64_t{share} * a.co + c) * a.ci + i;
+      float* to = a.partial + (int64_t{share.index} * a.co + c) * a.ci + i;
 #pragma unroll
       for (int k = 0; k < 4; k++) to[k] = sum.c[k];
     }
@@ -117,7 +104,7 @@ __global__ void __launch_bounds__(threads_of<CO>) conv1x1x1_gradient(Arguments a
 }
 
 template <int CO>
-void launch(const Arguments& a, Stream stream) {
+void launch(const GradientArguments& a, Stream stream) {
   const dim3 grid(static_cast<unsigned>(conv1x1x1_gradient_parts(a.size, a.n_patches)),
                   static_cast<unsigned>(tiles(a.ci, 4 * kInQuads)), static_cast<unsigned>(tiles(a.co, CO)));
   SR_LAUNCH(conv1x1x1_gradient<CO>, grid, dim3(threads_of<CO>), 0, static_cast<cudaStream_t>(stream), a);
@@ -126,32 +113,12 @@ void launch(const Arguments& a, Stream stream) {
 }  // namespace
 
 int conv1x1x1_gradient_parts(Size3 patch, int n_patches) {
-  const int all = steps_of(patch) * n_patches;
-  return all < kShares ? all : kShares;
+  return shares_of(steps_of(patch) * n_patches);
 }
 
 void conv1x1x1_gradient(const Conv3dBackwardWeights& b, Stream stream) {
-  const Arguments a = {.x = b.x.maps,
-                       .dy = b.dy.maps,
-                       .x_first = b.x.channels.first,
-                       .dy_first = b.dy.channels.first,
-                       .dy_image = b.dy.image,
-                       .size = b.patch,
-                       .n_patches = b.n_patches,
-                       .ci = b.shape.ci,
-                       .co = b.shape.co,
-                       .prologue = b.prologue,
-                       .partial = b.partial};
-  switch (group_of(b.shape.co)) {
-    case 4:
-      return launch<4>(a, stream);
-    case 8:
-      return launch<8>(a, stream);
-    case 16:
-      return launch<16>(a, stream);
-    default:
-      return launch<24>(a, stream);
-  }
+  const GradientArguments a = arguments_of(b);
+  with_constant<4, 8, 16, 24>(group_of(b.shape.co), [&](auto group) { launch<group()>(a, stream); });
 }
 
 }  // namespace sr::cuda

@@ -204,18 +204,7 @@ void conv3x3x3_direct_forward(const Conv3dForward& f, Stream stream) {
     using T = decltype(zero);
     // Of what is stored in 2 bytes, tensor cores make all layers but this one (kernels/cuda_api_cuda.cu).
     if constexpr (sizeof(T) == 2) return launch<T, 1>(a, size, n, stream);
-    switch (group_of(f.shape.co)) {
-      case 1:
-        return launch<T, 1>(a, size, n, stream);
-      case 4:
-        return launch<T, 4>(a, size, n, stream);
-      case 8:
-        return launch<T, 8>(a, size, n, stream);
-      case 12:
-        return launch<T, 12>(a, size, n, stream);
-      default:
-        return launch<T, 16>(a, size, n, stream);
-    }
+    with_constant<1, 4, 8, 12, 16>(group_of(f.shape.co), [&](auto group) { launch<T, group()>(a, size, n, stream); });
   });
 }
 
@@ -223,16 +212,8 @@ void conv3x3x3_direct_backward(const Conv3dBackwardData& b, Stream stream) {
   const Arguments a = {arguments_of(b), nullptr, target_of(b)};
   const Size3 size = b.f.size;
   const int n = b.f.n_patches;
-  switch (group_of(b.shape.co)) {
-    case 4:
-      return launch<float, 4, true>(a, size, n, stream);
-    case 8:
-      return launch<float, 8, true>(a, size, n, stream);
-    case 12:
-      return launch<float, 12, true>(a, size, n, stream);
-    default:
-      return launch<float, 16, true>(a, size, n, stream);
-  }
+  with_constant<4, 8, 12, 16>(group_of(b.shape.co),
+                              [&](auto group) { launch<float, group(), true>(a, size, n, stream); });
 }
 
 }  // namespace sr::cuda

@@ -10,7 +10,7 @@
 //
 // Shares are cut from the batch's tiles, whatever the GPU: sums are always taken in one order.
 #include "kernels/conv3d_cuda.h"
-#include "kernels/quads_cuda.cuh"
+#include "kernels/gradient_cuda.cuh"
 
 namespace sr::cuda {
 namespace {
@@ -20,7 +20,6 @@ constexpr int kHaloX = kTileX + 2, kHaloY = kTileY + 2, kHaloZ = kTileZ + 2;
 constexpr int kPlane = kHaloY * kHaloX, kChannel = kHaloZ * kPlane;
 constexpr int kGroups = 8;                 // of rows
 constexpr int kThreads = kGroups * 4 * 9;  // [group][channel][kz][ky]
-constexpr int kShares = 128;
 static_assert(kThreads % 32 == 0 && kRows % kGroups == 0);
 
 int tiles_of(Size3 s) {
@@ -34,18 +33,8 @@ int group_of(int co) {
   return 4;
 }
 
-struct Arguments {
-  FeatureMaps x, dy;
-  int x_first, dy_first;
-  const float *x_image, *dy_image;  // instead of maps: one channel, the others are zero
-  Size3 size;
-  int n_patches, ci, co;
-  DevicePrologue prologue;
-  float* partial;  // [share][co][ci][27]
-};
-
 // A quad of activated input channels of a tile with its halo, zero outside the patch.
-__device__ __forceinline__ void load_inputs(float* tile, const Arguments& a, int patch, int ci, int3 origin,
+__device__ __forceinline__ void load_inputs(float* tile, const GradientArguments& a, int patch, int ci, int3 origin,
                                             int thread) {
   const Size3 size = a.size;
   const int64_t voxels = int64_t{size.d} * size.h * size.w;
@@ -70,7 +59,7 @@ __device__ __forceinline__ void load_inputs(float* tile, const Arguments& a, int
 
 // CO gradients of every voxel of a tile, [row][x][CO], zero outside the patch.
 template <int CO>
-__device__ __forceinline__ void load_gradients(float* tile, const Arguments& a, int patch, int co, int3 origin,
+__device__ __forceinline__ void load_gradients(float* tile, const GradientArguments& a, int patch, int co, int3 origin,
                                                int thread) {
   const Size3 size = a.size;
   const int64_t voxels = int64_t{size.d} * size.h * size.w;
@@ -94,7 +83,7 @@ __device__ __forceinline__ void load_gradients(float* tile, const Arguments& a, 
 
 // grid: (shares of the batch, quads of input channels, co / CO)
 template <int CO>
-__global__ void __launch_bounds__(kThreads) conv3x3x3_gradient(Arguments a) {
+__global__ void __launch_bounds__(kThreads) conv3x3x3_gradient(GradientArguments a) {
   SR_SHARED(float, inputs, [4 * kChannel]);
   SR_SHARED(float, gradients, [kRows * kTileX * CO]);
   SR_SHARED(float, exchange, [kThreads * 3]);
@@ -104,12 +93,10 @@ __global__ void __launch_bounds__(kThreads) conv3x3x3_gradient(Arguments a) {
   const int ci = static_cast<int>(blockIdx.y) * 4, co = static_cast<int>(blockIdx.z) * CO;
   const int nx = (a.size.w + kTileX - 1) / kTileX, ny = (a.size.h + kTileY - 1) / kTileY;
   const int per_patch = nx * ny * ((a.size.d + kTileZ - 1) / kTileZ), all = per_patch * a.n_patches;
-  const int share = static_cast<int>(blockIdx.x), n_shares = static_cast<int>(gridDim.x);
-  const int first = static_cast<int>(int64_t{all} * share / n_shares);
-  const int last = static_cast<int>(int64_t{all} * (share + 1) / n_shares);
+  const Share share = share_of_block(all);
 
   float acc[3][CO] = {};
-  for (int t = first; t < last; t++) {
+  for (int t = share.first; t < share.last; t++) {
     const int patch = t / per_patch, tile = t % per_patch;
     const int3 origin = make_int3(tile % nx * kTileX, tile / nx % ny * kTileY, tile / (nx * ny) * kTileZ);
     load_inputs(inputs, a, patch, ci, origin, thread);
@@ -142,7 +129,7 @@ __global__ void __launch_bounds__(kThreads) conv3x3x3_gradient(Arguments a) {
     for (int kx = 0; kx < 3; kx++) exchange[thread * 3 + kx] = acc[kx][c];
     __syncthreads();
     if (group == 0 && ci + channel < a.ci) {
-      float* to = a.partial + ((int64_t{share} * a.co + co + c) * a.ci + ci + channel) * 27 + (kz * 3 + ky) * 3;
+      float* to = a.partial + ((int64_t{share.index} * a.co + co + c) * a.ci + ci + channel) * 27 + (kz * 3 + ky) * 3;
       for (int kx = 0; kx < 3; kx++) {
         float sum = 0;
         for (int g = 0; g < kGroups; g++) sum += exchange[(g * 36 + thread) * 3 + kx];
@@ -154,7 +141,7 @@ __global__ void __launch_bounds__(kThreads) conv3x3x3_gradient(Arguments a) {
 }
 
 template <int CO>
-void launch(const Arguments& a, Stream stream) {
+void launch(const GradientArguments& a, Stream stream) {
   const dim3 grid(static_cast<unsigned>(conv3x3x3_gradient_parts(a.size, a.n_patches)),
                   static_cast<unsigned>(tiles(a.ci, 4)), static_cast<unsigned>(a.co / CO));
   SR_LAUNCH(conv3x3x3_gradient<CO>, grid, dim3(kThreads), 0, static_cast<cudaStream_t>(stream), a);
@@ -163,35 +150,12 @@ void launch(const Arguments& a, Stream stream) {
 }  // namespace
 
 int conv3x3x3_gradient_parts(Size3 patch, int n_patches) {
-  const int all = tiles_of(patch) * n_patches;
-  return all < kShares ? all : kShares;
+  return shares_of(tiles_of(patch) * n_patches);
 }
 
 void conv3x3x3_gradient(const Conv3dBackwardWeights& b, Stream stream) {
-  const Arguments a = {.x = b.x.maps,
-                       .dy = b.dy.maps,
-                       .x_first = b.x.channels.first,
-                       .dy_first = b.dy.channels.first,
-                       .x_image = b.x.image,
-                       .dy_image = b.dy.image,
-                       .size = b.patch,
-                       .n_patches = b.n_patches,
-                       .ci = b.shape.ci,
-                       .co = b.shape.co,
-                       .prologue = b.prologue,
-                       .partial = b.partial};
-  switch (group_of(b.shape.co)) {
-    case 1:
-      return launch<1>(a, stream);
-    case 4:
-      return launch<4>(a, stream);
-    case 8:
-      return launch<8>(a, stream);
-    case 12:
-      return launch<12>(a, stream);
-    default:
-      return launch<16>(a, stream);
-  }
+  const GradientArguments a = arguments_of(b);
+  with_constant<1, 4, 8, 12, 16>(group_of(b.shape.co), [&](auto group) { launch<group()>(a, stream); });
 }
 
 }  // namespace sr::cuda

@@ -125,16 +125,7 @@ void conv3x3x3_stem_forward(const Conv3dForward& f, Stream stream) {
   const int n = f.y.maps.n_patches;
   with_storage(f.precision, [&](auto zero) {
     using T = decltype(zero);
-    switch (group_of(f.shape.co)) {
-      case 4:
-        return launch<T, 4>(a, size, n, stream);
-      case 8:
-        return launch<T, 8>(a, size, n, stream);
-      case 16:
-        return launch<T, 16>(a, size, n, stream);
-      default:
-        return launch<T, 24>(a, size, n, stream);
-    }
+    with_constant<4, 8, 16, 24>(group_of(f.shape.co), [&](auto group) { launch<T, group()>(a, size, n, stream); });
   });
 }
 
@@ -149,16 +140,8 @@ void conv3x3x3_stem_backward(const Conv3dBackwardData& b, Stream stream) {
                        .target = target_of(b)};
   const Size3 size = b.f.size;
   const int n = b.f.n_patches;
-  switch (group_of(b.shape.co)) {
-    case 4:
-      return launch<float, 4, true>(a, size, n, stream);
-    case 8:
-      return launch<float, 8, true>(a, size, n, stream);
-    case 16:
-      return launch<float, 16, true>(a, size, n, stream);
-    default:
-      return launch<float, 24, true>(a, size, n, stream);
-  }
+  with_constant<4, 8, 16, 24>(group_of(b.shape.co),
+                              [&](auto group) { launch<float, group(), true>(a, size, n, stream); });
 }
 
 }  // namespace sr::cuda

@@ -47,6 +47,26 @@ const char* description() {
   return text;
 }
 
+// A launch as a function of the table, with what is said of one that was not taken:
+// Checked<&add_images>::call<"adding images">.
+template <size_t N>
+struct Text {
+  char text[N] = {};
+  constexpr Text(const char (&words)[N]) {
+    for (size_t i = 0; i < N; i++) text[i] = words[i];
+  }
+};
+template <auto launch>
+struct Checked;
+template <class... Args, void (*launch)(Args...)>
+struct Checked<launch> {
+  template <Text what>
+  static Result call(Args... args) {
+    launch(args...);
+    return launched(what.text);
+  }
+};
+
 // ---- devices ----
 
 Result device_count(int* n) {
@@ -262,43 +282,7 @@ Result conv3d_forward(const Conv3dForward& conv, Stream stream) {
   return launched("convolution");
 }
 
-Result checked_add_parts(const float* partial_sums, int n_patches, int co, int n_parts, ChannelSums* sums,
-                         int64_t sums_stride, Stream stream) {
-  add_parts(partial_sums, n_patches, co, n_parts, sums, sums_stride, stream);
-  return launched("adding channel sums");
-}
-Result checked_norm_affine(const ChannelSums* sums, int64_t sums_stride, int n_patches, int n_channels, double n_voxels,
-                           double eps, const float* gamma, const float* beta, float* scale, float* shift,
-                           int64_t affine_stride, Stream stream) {
-  norm_affine(sums, sums_stride, n_patches, n_channels, n_voxels, eps, gamma, beta, scale, shift, affine_stride,
-              stream);
-  return launched("batch-norm statistics");
-}
-Result checked_gather_patches(const PatchTransfer& transfer, Stream stream) {
-  gather_patches(transfer, stream);
-  return launched("gathering patches");
-}
-Result checked_merge_patches(const PatchTransfer& transfer, Stream stream) {
-  merge_patches(transfer, stream);
-  return launched("merging patches");
-}
-Result checked_add_images(const float* x, float* y, int64_t n, Stream stream) {
-  add_images(x, y, n, stream);
-  return launched("adding images");
-}
-
 // ---- training ----
-
-// A launch as a function of the table: Checked<&pick>::call.
-template <auto launch>
-struct Checked;
-template <class... Args, void (*launch)(Args...)>
-struct Checked<launch> {
-  static Result call(Args... args) {
-    launch(args...);
-    return launched("a step of training");
-  }
-};
 
 Result conv3d_backward_data(const Conv3dBackwardData& conv, Stream stream) {
   if (conv.shape.size == 1)
@@ -435,19 +419,6 @@ Result run_fft(Fft plan, Complex* block, bool inverse, void* work, Stream stream
   return r;
 }
 
-Result checked_gather_lines(const AxisLines& from, const LineBlock& to, Stream stream) {
-  gather_lines(from, to, stream);
-  return launched("gathering lines");
-}
-Result checked_crop_lines(const LineBlock& spectra, const LineBlock& kept, Stream stream) {
-  crop_lines(spectra, kept, stream);
-  return launched("cutting spectra");
-}
-Result checked_scatter_lines(const LineBlock& from, const AxisLines& to, Stream stream) {
-  scatter_lines(from, to, stream);
-  return launched("scattering lines");
-}
-
 constexpr Api api = {
     .version = api_version,
     .description = description,
@@ -476,35 +447,35 @@ constexpr Api api = {
     .conv3d_pack = conv3d_pack,
     .conv3d_parts = conv3d_parts,
     .conv3d_forward = conv3d_forward,
-    .add_parts = checked_add_parts,
-    .norm_affine = checked_norm_affine,
-    .gather_patches = checked_gather_patches,
-    .merge_patches = checked_merge_patches,
-    .add_images = checked_add_images,
+    .add_parts = Checked<&add_parts>::call<"adding channel sums">,
+    .norm_affine = Checked<&norm_affine>::call<"batch-norm statistics">,
+    .gather_patches = Checked<&gather_patches>::call<"gathering patches">,
+    .merge_patches = Checked<&merge_patches>::call<"merging patches">,
+    .add_images = Checked<&add_images>::call<"adding images">,
     .fft_missing = fft_missing,
     .plan_fft = plan_fft,
     .run_fft = run_fft,
     .destroy_fft = destroy_fft,
-    .gather_lines = checked_gather_lines,
-    .crop_lines = checked_crop_lines,
-    .scatter_lines = checked_scatter_lines,
+    .gather_lines = Checked<&gather_lines>::call<"gathering lines">,
+    .crop_lines = Checked<&crop_lines>::call<"cutting spectra">,
+    .scatter_lines = Checked<&scatter_lines>::call<"scattering lines">,
     .training = {.conv3d_backward_data = conv3d_backward_data,
                  .gradient_parts = gradient_parts,
                  .conv3d_backward_weights = conv3d_backward_weights,
-                 .channel_totals = Checked<&channel_totals>::call,
-                 .sum_parts = Checked<&sum_parts>::call,
-                 .add_batch_parts = Checked<&add_batch_parts>::call,
-                 .batch_moments = Checked<&batch_moments>::call,
-                 .moments_affine = Checked<&moments_affine>::call,
-                 .norm_gradients = Checked<&norm_gradients>::call,
-                 .norm_carry = Checked<&norm_carry>::call,
-                 .settle_gradients = Checked<&settle_gradients>::call,
+                 .channel_totals = Checked<&channel_totals>::call<"a step of training">,
+                 .sum_parts = Checked<&sum_parts>::call<"a step of training">,
+                 .add_batch_parts = Checked<&add_batch_parts>::call<"a step of training">,
+                 .batch_moments = Checked<&batch_moments>::call<"a step of training">,
+                 .moments_affine = Checked<&moments_affine>::call<"a step of training">,
+                 .norm_gradients = Checked<&norm_gradients>::call<"a step of training">,
+                 .norm_carry = Checked<&norm_carry>::call<"a step of training">,
+                 .settle_gradients = Checked<&settle_gradients>::call<"a step of training">,
                  .l1_parts = l1_parts,
-                 .l1_loss = Checked<&l1_loss>::call,
-                 .pick = Checked<&pick>::call,
-                 .sum_of_squares = Checked<&sum_of_squares>::call,
-                 .adam_step = Checked<&adam_step>::call,
-                 .move_running_statistics = Checked<&move_running_statistics>::call,
+                 .l1_loss = Checked<&l1_loss>::call<"a step of training">,
+                 .pick = Checked<&pick>::call<"a step of training">,
+                 .sum_of_squares = Checked<&sum_of_squares>::call<"a step of training">,
+                 .adam_step = Checked<&adam_step>::call<"a step of training">,
+                 .move_running_statistics = Checked<&move_running_statistics>::call<"a step of training">,
                  .communicator_missing = communicator_missing,
                  .make_communicator_id = make_communicator_id,
                  .join = join,

@@ -1,9 +1,10 @@
 #include "kernels/cufft_library.h"
 
-#include <dlfcn.h>
-
+#include <algorithm>
 #include <cstdio>
 #include <type_traits>
+
+#include "kernels/shared_library.h"
 
 namespace sr::cuda {
 namespace {
@@ -23,29 +24,19 @@ struct Loaded {
 
 Loaded load() {
   Loaded loaded;
-  void* library = nullptr;  // stays: its code may be in use until the end
-  const char* file = nullptr;
-  for (const char* candidate : candidates) {
-    file = candidate;
-    if ((library = dlopen(file, RTLD_NOW | RTLD_LOCAL))) break;
-  }
-  if (!library) {
+  SharedLibrary library(loaded.why_not);
+  if (std::ranges::none_of(candidates, [&](const char* file) { return library.open(file); })) {
     std::snprintf(loaded.why_not, sizeof loaded.why_not,
                   "NVIDIA's FFT library (%s, part of the CUDA Toolkit) is not where the dynamic linker looks",
                   candidates[0]);
     return loaded;
   }
-  const auto find = [&](auto& function, const char* symbol) {
-    function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, symbol));
-    if (function) return true;
-    std::snprintf(loaded.why_not, sizeof loaded.why_not, "%s has no %s", file, symbol);
-    return false;
-  };
   CufftLibrary& t = loaded.table;
-  loaded.complete = find(t.create, "cufftCreate") && find(t.destroy, "cufftDestroy") &&
-                    find(t.set_auto_allocation, "cufftSetAutoAllocation") &&
-                    find(t.make_plan_many, "cufftMakePlanMany") && find(t.set_work_area, "cufftSetWorkArea") &&
-                    find(t.set_stream, "cufftSetStream") && find(t.exec_c2c, "cufftExecC2C");
+  loaded.complete = library.find(t.create, "cufftCreate") && library.find(t.destroy, "cufftDestroy") &&
+                    library.find(t.set_auto_allocation, "cufftSetAutoAllocation") &&
+                    library.find(t.make_plan_many, "cufftMakePlanMany") &&
+                    library.find(t.set_work_area, "cufftSetWorkArea") && library.find(t.set_stream, "cufftSetStream") &&
+                    library.find(t.exec_c2c, "cufftExecC2C");
   return loaded;
 }
 

@@ -1,9 +1,8 @@
 #include "kernels/nccl_library.h"
 
-#include <dlfcn.h>
-
 #include <cstdio>
-#include <type_traits>
+
+#include "kernels/shared_library.h"
 
 namespace sr::cuda {
 namespace {
@@ -17,22 +16,16 @@ struct Loaded {
 Loaded load() {
   Loaded loaded;
   constexpr const char* file = "libnccl.so.2";
-  void* const library = dlopen(file, RTLD_NOW | RTLD_LOCAL);  // stays: its code may be in use until the end
-  if (!library) {
+  SharedLibrary library(loaded.why_not);
+  if (!library.open(file)) {
     std::snprintf(loaded.why_not, sizeof loaded.why_not,
                   "NVIDIA's NCCL (%s, package libnccl2) is not where the dynamic linker looks", file);
     return loaded;
   }
-  const auto find = [&](auto& function, const char* symbol) {
-    function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, symbol));
-    if (function) return true;
-    std::snprintf(loaded.why_not, sizeof loaded.why_not, "%s has no %s", file, symbol);
-    return false;
-  };
   NcclLibrary& t = loaded.table;
-  loaded.complete = find(t.get_unique_id, "ncclGetUniqueId") && find(t.init_rank, "ncclCommInitRank") &&
-                    find(t.all_reduce, "ncclAllReduce") && find(t.destroy, "ncclCommDestroy") &&
-                    find(t.error_string, "ncclGetErrorString");
+  loaded.complete = library.find(t.get_unique_id, "ncclGetUniqueId") && library.find(t.init_rank, "ncclCommInitRank") &&
+                    library.find(t.all_reduce, "ncclAllReduce") && library.find(t.destroy, "ncclCommDestroy") &&
+                    library.find(t.error_string, "ncclGetErrorString");
   return loaded;
 }
 

@@ -2,6 +2,8 @@
 // (kernels/cuda_api.h). In registers they are always float32.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/cuda_api.h"
 #include "kernels/cuda_portability.h"
 
@@ -124,6 +126,14 @@ __device__ __forceinline__ void store_sums(const float (&sum)[N], const float (&
 // How many tiles cover n.
 constexpr int tiles(int n, int tile) {
   return (n + tile - 1) / tile;
+}
+
+// f(std::integral_constant<int, N>) for the one of the Ns that n is; for the last where it is none of the others.
+template <int N, int... Ns, class F>
+auto with_constant(int n, F f) {
+  if constexpr (sizeof...(Ns) > 0)
+    if (n != N) return with_constant<Ns...>(n, f);
+  return f(std::integral_constant<int, N>());
 }
 
 // What a convolution over channels of the feature maps is launched with. Weight: the type in which its kernel reads

@@ -37,19 +37,51 @@ __global__ void __launch_bounds__(kThreads)
   if ((threadIdx.x & 31) == 0) sums[int64_t{warp / co} * sums_stride + warp % co] = sum;
 }
 
+struct Moments {
+  double mean, variance;  // biased
+};
+__device__ __forceinline__ Moments moments_of(ChannelSums s, double n_voxels) {
+  const double mean = s.sum / n_voxels;
+  return {mean, fmax(s.sum_of_squares / n_voxels - mean * mean, 0.0)};
+}
+
+__device__ __forceinline__ void store_affine(const double& mean, const double& variance, double eps, const float* gamma,
+                                             const float* beta, int c, float* scale, float* shift) {
+  const double a = double{gamma[c]} / sqrt(variance + eps);
+  scale[c] = static_cast<float>(a);
+  shift[c] = static_cast<float>(double{beta[c]} - mean * a);
+}
+
 // grid: (channels, patches)
 __global__ void __launch_bounds__(kThreads)
     norm_affine_kernel(const ChannelSums* sums, int64_t sums_stride, int n_channels, double n_voxels, double eps,
                        const float* gamma, const float* beta, float* scale, float* shift, int64_t affine_stride) {
   const int c = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (c >= n_channels) return;
-  const ChannelSums s = sums[int64_t{blockIdx.y} * sums_stride + c];
-  const double mean = s.sum / n_voxels;
-  const double variance = fmax(s.sum_of_squares / n_voxels - mean * mean, 0.0);
-  const double a = double{gamma[c]} / sqrt(variance + eps);
-  const int64_t out = int64_t{blockIdx.y} * affine_stride + c;
-  scale[out] = static_cast<float>(a);
-  shift[out] = static_cast<float>(double{beta[c]} - mean * a);
+  const Moments m = moments_of(sums[int64_t{blockIdx.y} * sums_stride + c], n_voxels);
+  const int64_t out = int64_t{blockIdx.y} * affine_stride;  // of the patch
+  store_affine(m.mean, m.variance, eps, gamma, beta, c, scale + out, shift + out);
+}
+
+__global__ void __launch_bounds__(kThreads)
+    batch_moments_kernel(const ChannelSums* sums, int n_channels, double n_voxels, double* mean, double* variance) {
+  const int c = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  if (c >= n_channels) return;
+  const Moments m = moments_of(sums[c], n_voxels);
+  mean[c] = m.mean;
+  variance[c] = m.variance;
+}
+
+__global__ void __launch_bounds__(kThreads)
+    moments_affine_kernel(const double* mean, const double* variance, int n_channels, double eps, const float* gamma,
+                          const float* beta, float* scale, float* shift) {
+  const int c = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  if (c >= n_channels) return;
+  store_affine(mean[c], variance[c], eps, gamma, beta, c, scale, shift);
+}
+
+unsigned blocks_for(int n) {
+  return static_cast<unsigned>((n + kThreads - 1) / kThreads);
 }
 
 }  // namespace
@@ -71,9 +103,21 @@ void add_batch_parts(const float* partial_sums, int n_patches, int co, int n_par
 void norm_affine(const ChannelSums* sums, int64_t sums_stride, int n_patches, int n_channels, double n_voxels,
                  double eps, const float* gamma, const float* beta, float* scale, float* shift, int64_t affine_stride,
                  Stream stream) {
-  const dim3 grid(static_cast<unsigned>((n_channels + kThreads - 1) / kThreads), static_cast<unsigned>(n_patches));
+  const dim3 grid(blocks_for(n_channels), static_cast<unsigned>(n_patches));
   SR_LAUNCH(norm_affine_kernel, grid, dim3(kThreads), 0, static_cast<cudaStream_t>(stream), sums, sums_stride,
             n_channels, n_voxels, eps, gamma, beta, scale, shift, affine_stride);
+}
+
+void batch_moments(const ChannelSums* sums, int n_channels, double n_voxels, double* mean, double* variance,
+                   Stream stream) {
+  SR_LAUNCH(batch_moments_kernel, dim3(blocks_for(n_channels)), dim3(kThreads), 0, static_cast<cudaStream_t>(stream),
+            sums, n_channels, n_voxels, mean, variance);
+}
+
+void moments_affine(const double* mean, const double* variance, int n_channels, double eps, const float* gamma,
+                    const float* beta, float* scale, float* shift, Stream stream) {
+  SR_LAUNCH(moments_affine_kernel, dim3(blocks_for(n_channels)), dim3(kThreads), 0, static_cast<cudaStream_t>(stream),
+            mean, variance, n_channels, eps, gamma, beta, scale, shift);
 }
 
 }  // namespace sr::cuda

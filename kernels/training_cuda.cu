@@ -75,25 +75,6 @@ __global__ void __launch_bounds__(kThreads)
   to[i] = static_cast<float>(sum);
 }
 
-__global__ void __launch_bounds__(kThreads)
-    batch_moments_kernel(const ChannelSums* sums, int n_channels, double n_voxels, double* mean, double* variance) {
-  const int c = static_cast<int>(global_thread());
-  if (c >= n_channels) return;
-  const double m = sums[c].sum / n_voxels;
-  mean[c] = m;
-  variance[c] = fmax(sums[c].sum_of_squares / n_voxels - m * m, 0.0);
-}
-
-__global__ void __launch_bounds__(kThreads)
-    moments_affine_kernel(const double* mean, const double* variance, int n_channels, double eps, const float* gamma,
-                          const float* beta, float* scale, float* shift) {
-  const int c = static_cast<int>(global_thread());
-  if (c >= n_channels) return;
-  const double a = double{gamma[c]} / sqrt(variance[c] + eps);
-  scale[c] = static_cast<float>(a);
-  shift[c] = static_cast<float>(double{beta[c]} - mean[c] * a);
-}
-
 // Sx of kernels/conv3d_backward.h: the sum of dt (x - m) / s.
 __device__ __forceinline__ double gradient_of_gamma(ChannelSums s, double mean, double variance, double eps) {
   return (s.sum_of_squares - mean * s.sum) / sqrt(variance + eps);
@@ -213,18 +194,6 @@ void sum_parts(const float* partial, int64_t stride, int n_parts, const int* ind
                Stream stream) {
   SR_LAUNCH(sum_parts_kernel, blocks_for(n), dim3(kThreads), 0, stream_of(stream), partial, stride, n_parts, index, n,
             to);
-}
-
-void batch_moments(const ChannelSums* sums, int n_channels, double n_voxels, double* mean, double* variance,
-                   Stream stream) {
-  SR_LAUNCH(batch_moments_kernel, blocks_for(n_channels), dim3(kThreads), 0, stream_of(stream), sums, n_channels,
-            n_voxels, mean, variance);
-}
-
-void moments_affine(const double* mean, const double* variance, int n_channels, double eps, const float* gamma,
-                    const float* beta, float* scale, float* shift, Stream stream) {
-  SR_LAUNCH(moments_affine_kernel, blocks_for(n_channels), dim3(kThreads), 0, stream_of(stream), mean, variance,
-            n_channels, eps, gamma, beta, scale, shift);
 }
 
 void norm_gradients(const ChannelSums* sums, int n_channels, double eps, const double* mean, const double* variance,

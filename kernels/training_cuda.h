@@ -8,10 +8,6 @@ namespace sr::cuda {
 void channel_totals(const Operand& dy, Size3 patch, int n_patches, float* totals, Stream stream);
 void sum_parts(const float* partial, int64_t stride, int n_parts, const int* index, int64_t n, float* to,
                Stream stream);
-void batch_moments(const ChannelSums* sums, int n_channels, double n_voxels, double* mean, double* variance,
-                   Stream stream);
-void moments_affine(const double* mean, const double* variance, int n_channels, double eps, const float* gamma,
-                    const float* beta, float* scale, float* shift, Stream stream);
 void norm_gradients(const ChannelSums* sums, int n_channels, double eps, const double* mean, const double* variance,
                     float* dgamma, float* dbeta, Stream stream);
 void norm_carry(const ChannelSums* sums, int n_channels, double n_voxels, double eps, const double* mean,
