@@ -48,6 +48,7 @@ class FakeEngine : public TrainingEngine {
     weights.tensors = weights_.tensors;
     state = state_;
   }
+  std::vector<float> parameters() override { return gather_parameters(weights_, parameter_ranges(weights_)); }
   void load(const Weights& weights, const OptimiserState& state) override { weights_ = weights, state_ = state; }
   std::string describe() const override { return "fake"; }
 

@@ -1,5 +1,4 @@
 // srengine: restores the resolution of 3D brain MRI. Exit codes are those of engine/status.h.
-#include <fcntl.h>
 #include <fmt/core.h>
 
 #include <csignal>
@@ -11,6 +10,7 @@
 #include "tools/commands.h"
 #include "tools/interrupt.h"
 #include "tools/progress.h"
+#include "tools/standard_streams.h"
 #include "weights/weights_error.h"
 
 namespace {
@@ -20,17 +20,10 @@ int report(sr::Status status, const std::string& sentence) {
   return static_cast<int>(status);
 }
 
-// A stream that the caller closed would give its number, 1 or 2, to the next file opened: messages would end up in a
-// scan. A stand-in that cannot be written keeps the number.
-void reserve_standard_streams() {
-  for (int stream = 0; stream <= 2; stream++)
-    if (::fcntl(stream, F_GETFD) < 0) static_cast<void>(::open("/dev/null", O_RDONLY));
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  reserve_standard_streams();
+  sr::reserve_standard_streams();
   std::signal(SIGPIPE, SIG_IGN);  // a reader that has gone is an error of writing, not the end in mid-scan
   sr::clean_up_on_signals();
   CLI::App app{"srengine restores the resolution of 3D brain MRI with mDCSRN networks."};

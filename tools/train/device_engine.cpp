@@ -23,7 +23,7 @@ using cuda::AdamNumbers;
 using cuda::StepSums;
 
 constexpr auto kPrecision = cuda::Precision::fp32;
-// Numbers of parameters travel as floats (Layer::packed), which hold integers to here.
+// Numbers of parameters travel as floats (Packed::index), which hold integers to here.
 constexpr int64_t kMostParameters = 1 << 24;
 
 // The sums of two numbers that kernels gather, in three guises.
@@ -86,12 +86,19 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
     use();
     scatter_parameters(downloaded(parameters_), ranges_, weights_);
     const std::vector<float> mean = downloaded(running_mean_), variance = downloaded(running_variance_);
-    for_moments([&](size_t i, int64_t first, int64_t count) {
-      std::copy_n(mean.begin() + first, count, weights_.tensors.at(layers_.norms[i].running_mean).data.begin());
-      std::copy_n(variance.begin() + first, count, weights_.tensors.at(layers_.norms[i].running_var).data.begin());
-    });
+    for (size_t i = 0; i < layers_.norms.size(); i++) {
+      const LayerParameters::Norm& norm = layers_.norms[i];
+      const int64_t first = first_moment_[i], count = norm.gamma.count;
+      std::copy_n(mean.begin() + first, count, weights_.tensors.at(norm.running_mean).data.begin());
+      std::copy_n(variance.begin() + first, count, weights_.tensors.at(norm.running_var).data.begin());
+    }
     weights = weights_;
     state = {step_, downloaded(m_), downloaded(v_)};
+  }
+
+  std::vector<float> parameters() override {
+    use();
+    return downloaded(parameters_);
   }
 
   void load(const Weights& weights, const OptimiserState& state) override {
@@ -211,12 +218,6 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
     return uploaded(index);
   }
 
-  // f(norm, its first channel among those of all norms, their count)
-  template <class F>
-  void for_moments(F f) const {
-    for (size_t i = 0; i < layers_.norms.size(); i++) f(i, first_moment_[i], layers_.norms[i].gamma.count);
-  }
-
   void upload_statistics() {
     std::vector<float> mean, variance;
     first_moment_.clear();
@@ -263,6 +264,7 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
                               batch.n, batch.size.w, batch.size.h, batch.size.d, device_));
     }
     sums_ = DeviceArray<ChannelSums>(api_, plan.n_channels);
+    gradient_sums_ = DeviceArray<ChannelSums>(api_, plan.n_channels);
     slope_ = uploaded(std::vector<double>(static_cast<size_t>(plan.n_channels)));
     offset_ = uploaded(std::vector<double>(static_cast<size_t>(plan.n_channels)));
     carried_.assign(static_cast<size_t>(plan.n_channels), false);
@@ -394,7 +396,7 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
   void norm_elu_conv3d(Channels x, const NormConv& layer, Channels y, Gradients x_gradients) override {
     settle(y);
     weights_gradient(x, prologue(layer.norm), layer.conv, y);
-    ChannelSums* sums = sums_of_gradients();
+    ChannelSums* sums = gradient_sums_.data();
     data_gradient(x, prologue(layer.norm), layer.conv, y, x_gradients, sums);
     norm_gradient(x, layer.norm, sums);
   }
@@ -472,12 +474,6 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
     std::fill_n(carried_.begin() + x.first, x.count, true);
   }
 
-  // Of the layer at hand. The features' own sums stay: recompute() needs them.
-  ChannelSums* sums_of_gradients() {
-    if (gradient_sums_.size() < plan_->n_channels) gradient_sums_ = DeviceArray<ChannelSums>(api_, plan_->n_channels);
-    return gradient_sums_.data();
-  }
-
   const cuda::Api& api_;
   const cuda::TrainingApi& ops_;
   const int device_;
@@ -504,9 +500,10 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
   int n_ = 0;            // patches of this rank's batch
   double n_voxels_ = 0;  // of all ranks' batches
   DeviceArray<float> features_, gradients_, image_, target_, output_, output_gradient_, partial_;
-  DeviceArray<ChannelSums> sums_, gradient_sums_;  // by channel, of all ranks' batches; of the layer at hand
-  DeviceArray<double> slope_, offset_;             // by channel: what settle() brings
-  std::vector<bool> carried_;                      // whether there is something to bring
+  DeviceArray<ChannelSums> sums_;           // by channel, of all ranks' batches; recompute() needs them on the way back
+  DeviceArray<ChannelSums> gradient_sums_;  // of the layer at hand
+  DeviceArray<double> slope_, offset_;      // by channel: what settle() brings
+  std::vector<bool> carried_;               // whether there is something to bring
   DeviceArray<AdamNumbers> numbers_;
   DeviceArray<StepSums> step_sums_;
 };

@@ -169,6 +169,8 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
     state = state_;
   }
 
+  std::vector<float> parameters() override { return parameters_; }
+
   void load(const Weights& weights, const OptimiserState& state) override {
     weights_ = weights;
     add_running_statistics(weights_);

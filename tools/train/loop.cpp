@@ -9,7 +9,6 @@
 
 #include "engine/status.h"
 #include "tools/progress.h"
-#include "tools/train/parameters.h"
 
 namespace sr::train {
 namespace {
@@ -83,7 +82,6 @@ class Run {
         collective_(collective),
         folder_(folder),
         log_(log),
-        ranges_(parameter_ranges(c_.weights)),
         line_(c_.state.step, options.steps, options.quiet) {}
 
   std::filesystem::path operator()() {
@@ -137,10 +135,9 @@ class Run {
   // In double, for in float32 a small share of a small difference would be rounded away. The first steps count for
   // more, so that the random numbers of the beginning are soon forgotten.
   void average() {
-    fetch();
     const auto t = static_cast<double>(c_.state.step);
     const double keep = std::min(o_.average, (1 + t) / (10 + t));
-    const std::vector<float> row = gather_parameters(c_.weights, ranges_);
+    const std::vector<float> row = engine_.parameters();
     for (size_t i = 0; i < row.size(); ++i) c_.average[i] = keep * c_.average[i] + (1 - keep) * row[i];
   }
 
@@ -205,7 +202,6 @@ class Run {
   Collective& collective_;
   RunFolder& folder_;
   Log& log_;
-  std::vector<ParameterRange> ranges_;
   StepLine line_;
   int64_t saved_step_ = 0;
 };

@@ -1,5 +1,4 @@
 // srtrain: trains the networks that srengine runs. Exit codes are those of engine/status.h; docs/training.md.
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -15,6 +14,7 @@
 #include "engine/status.h"
 #include "tools/interrupt.h"
 #include "tools/progress.h"
+#include "tools/standard_streams.h"
 #include "tools/train/data.h"
 #include "tools/train/loop.h"
 #include "tools/train/options.h"
@@ -179,12 +179,6 @@ int run_or_report(Options& options, const std::exception_ptr& bad_usage) {
     const bool said = collective->fail(failure.status, failure.sentence);
     return said ? static_cast<int>(failure.status) : report(failure);
   }
-}
-
-// As srengine has it: no file of ours may get the number of a stream that the caller closed.
-void reserve_standard_streams() {
-  for (int stream = 0; stream <= 2; stream++)
-    if (::fcntl(stream, F_GETFD) < 0) static_cast<void>(::open("/dev/null", O_RDONLY));
 }
 
 }  // namespace

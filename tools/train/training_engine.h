@@ -54,6 +54,8 @@ class TrainingEngine {
   virtual std::vector<float> gradient(const Batch& batch, StepResult& result) = 0;
   // The weights as they are now. save(load(x)) is x to the last bit.
   virtual void save(Weights& weights, OptimiserState& state) = 0;
+  // The parameters alone, in the order of parameters.h: what an average over steps needs of each.
+  virtual std::vector<float> parameters() = 0;
   virtual void load(const Weights& weights, const OptimiserState& state) = 0;
   virtual std::string describe() const = 0;  // "CPU (AVX2), 2 threads"
 };
