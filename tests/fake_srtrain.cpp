@@ -9,9 +9,9 @@ namespace sr::train {
 namespace {
 
 struct SlowEngine final : test::FakeEngine {
-  StepResult step(const Batch& batch, double rate) override {
+  StepResult step(const Batch& batch, double rate, OutputLoss* besides) override {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));  // so that a signal comes in the middle of a run
-    return FakeEngine::step(batch, rate);
+    return FakeEngine::step(batch, rate, besides);
   }
 };
 

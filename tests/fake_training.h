@@ -5,6 +5,7 @@
 #include <limits>
 #include <stdexcept>
 
+#include "tools/train/critic_engine.h"
 #include "tools/train/parameters.h"
 #include "tools/train/training_engine.h"
 
@@ -17,7 +18,7 @@ class FakeEngine : public TrainingEngine {
  public:
   int64_t not_finite_at = -1, die_at = -1;
 
-  StepResult step(const Batch& batch, double rate) override {
+  StepResult step(const Batch& batch, double rate, OutputLoss*) override {
     if (state_.step == die_at) throw std::runtime_error("killed");
     StepResult result;
     if (state_.step == not_finite_at) {
@@ -43,7 +44,9 @@ class FakeEngine : public TrainingEngine {
     result.gradient_norm = 2;
     return result;
   }
-  std::vector<float> gradient(const Batch&, StepResult&) override { return {}; }
+  const float* forward(const Batch& batch) override { return batch.input.data(); }
+  std::unique_ptr<CriticEngine> make_critic(const CriticState&, const CriticOptions&) override { return nullptr; }
+  std::vector<float> gradient(const Batch&, StepResult&, OutputLoss*) override { return {}; }
   void save(Weights& weights, OptimiserState& state) override {
     weights.tensors = weights_.tensors;
     state = state_;

@@ -14,6 +14,7 @@
 #include "engine/plan.h"
 #include "engine/status.h"
 #include "kernels/conv3d_backward.h"
+#include "tools/train/critic_engine.h"
 #include "tools/train/parameters.h"
 
 namespace sr::train {
@@ -51,9 +52,9 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
     release();
   }
 
-  StepResult step(const Batch& batch, double learning_rate) override {
+  StepResult step(const Batch& batch, double learning_rate, OutputLoss* besides) override {
     use();
-    queue_gradient(batch);
+    queue_gradient(batch, besides);
     const double t = static_cast<double>(step_ + 1);
     const AdamOptions& adam = options_.adam;
     const AdamNumbers numbers = {.rate = learning_rate,
@@ -75,9 +76,20 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
     return result;
   }
 
-  std::vector<float> gradient(const Batch& batch, StepResult& result) override {
+  const float* forward(const Batch& batch) override {
     use();
-    queue_gradient(batch);
+    queue_forward(batch);
+    require(api_, api_.synchronize(stream_));
+    return output_.data();
+  }
+
+  std::unique_ptr<CriticEngine> make_critic(const CriticState&, const CriticOptions&) override {
+    throw Error(Status::device_trouble, "a critic on a GPU is not there yet");
+  }
+
+  std::vector<float> gradient(const Batch& batch, StepResult& result, OutputLoss* besides) override {
+    use();
+    queue_gradient(batch, besides);
     result = read_result();
     return result.finite ? downloaded(gradient_) : std::vector<float>();
   }
@@ -288,13 +300,21 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
 
   // ---- a step ----
 
-  void queue_gradient(const Batch& batch) {
+  void queue_forward(const Batch& batch) {
     prepare(batch);
     pack_weights();
     image_.upload(batch.input.data(), image_.size(), stream_);
     target_.upload(batch.target.data(), target_.size(), stream_);
     mdcsrn_forward(*network_, *plan_, *this);
+  }
+
+  void queue_gradient(const Batch& batch, OutputLoss* besides) {
+    queue_forward(batch);
     queue_loss();
+    if (besides) {
+      require(api_, api_.synchronize(stream_));  // it has a stream of its own
+      besides->add_gradient(n_, output_.data(), output_gradient_.data());
+    }
     mdcsrn_backward(*network_, *plan_, *this);
     if (communicator_) require(api_, ops_.add_up_floats(communicator_, gradient_.data(), gradient_.size(), stream_));
     require(api_, ops_.sum_of_squares(gradient_.data(), gradient_.size(), step_sums_.data(), stream_));

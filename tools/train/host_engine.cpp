@@ -14,6 +14,7 @@
 #include "kernels/cpu_target.h"
 #include "kernels/memory.h"
 #include "tools/train/adam.h"
+#include "tools/train/host_critic.h"
 #include "tools/train/host_engine.h"
 #include "tools/train/parameters.h"
 
@@ -131,9 +132,9 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
     load(weights, {});
   }
 
-  StepResult step(const Batch& batch, double learning_rate) override {
+  StepResult step(const Batch& batch, double learning_rate, OutputLoss* besides) override {
     StepResult result;
-    std::vector<float> gradient = this->gradient(batch, result);
+    std::vector<float> gradient = this->gradient(batch, result, besides);
     if (!result.finite) return result;
     if (options_.clip > 0 && result.gradient_norm > options_.clip) {
       const float factor = static_cast<float>(options_.clip / result.gradient_norm);
@@ -144,17 +145,19 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
     return result;
   }
 
-  std::vector<float> gradient(const Batch& batch, StepResult& result) override {
-    prepare(batch);
-    network_.emplace(current_weights());
-    convs_.pack(*network_);
-    gather(batch);
-    mdcsrn_forward(*network_, *plan_, *this);
+  const float* forward(const Batch& batch) override {
+    run_forward(batch);
+    return copied_output();
+  }
+
+  std::vector<float> gradient(const Batch& batch, StepResult& result, OutputLoss* besides) override {
+    run_forward(batch);
     result = loss(batch);
     if (!std::isfinite(result.loss)) {
       result.finite = false;
       return {};
     }
+    if (besides) add_gradient(*besides);
     begin_backward();
     mdcsrn_backward(*network_, *plan_, *this);
     std::vector<float> row = gradient_row();
@@ -180,6 +183,10 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
     state_ = state;
     state_.m.resize(parameters_.size());
     state_.v.resize(parameters_.size());
+  }
+
+  std::unique_ptr<CriticEngine> make_critic(const CriticState& state, const CriticOptions& options) override {
+    return make_host_critic(state, options, options_.kind, threads_);
   }
 
   std::string describe() const override {
@@ -243,7 +250,28 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
     return {.loss = sums[0] / n_voxels_, .input_loss = sums[1] / n_voxels_};
   }
 
+  void add_gradient(OutputLoss& besides) {
+    std::vector<float> gradient(static_cast<size_t>(plan_->layout.size.voxels()) * patches_.size());
+    besides.add_gradient(n_patches_, copied_output(), gradient.data());
+    for_voxels(plan_->output.first,
+               [&](size_t voxel, T&, T& of_voxel) { of_voxel += static_cast<T>(gradient[voxel]); });
+  }
+
   // ---- forward ----
+
+  void run_forward(const Batch& batch) {
+    prepare(batch);
+    network_.emplace(current_weights());
+    convs_.pack(*network_);
+    gather(batch);
+    mdcsrn_forward(*network_, *plan_, *this);
+  }
+
+  const float* copied_output() {
+    output_.resize(static_cast<size_t>(plan_->layout.size.voxels()) * patches_.size());
+    for_voxels(plan_->output.first, [&](size_t voxel, T& value, T&) { output_[voxel] = static_cast<float>(value); });
+    return output_.data();
+  }
 
   void conv3d(Channels x, const ConvLayer& conv, Channels y) override { run(x, {}, conv, y); }
 
@@ -455,7 +483,8 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
   std::optional<Buffers<T>> buffers_;
   std::vector<Patch<T>> patches_;
   int n_patches_ = 0;
-  double n_voxels_ = 0;  // of all ranks' batches
+  std::vector<float> output_;  // of the last batch, patch by patch
+  double n_voxels_ = 0;        // of all ranks' batches
 
   std::vector<ChannelSums> sums_;       // by channel, of all ranks' batches
   std::vector<NormState> norms_;        // by id

@@ -44,14 +44,33 @@ struct StepResult {
   bool finite = true;        // false: loss or gradient was not, and nothing was changed
 };
 
+// A second loss on what the network makes of a batch.
+class OutputLoss {
+ public:
+  virtual ~OutputLoss() = default;
+  // gradient += that of this loss with respect to the images. Both are [n][z][y][x] and lie where the engine's numbers
+  // do, on the host or on its GPU.
+  virtual void add_gradient(int n, const float* image, float* gradient) = 0;
+};
+
+class CriticEngine;
+struct CriticOptions;
+struct CriticState;
+
 class TrainingEngine {
  public:
   virtual ~TrainingEngine() = default;
-  // One step of Adam on the mean absolute error. Batch-norm sees the voxels of the whole batch, of all ranks. Every
-  // rank brings a batch of the same shape. Throws Error{device_trouble} where the memory does not hold it.
-  virtual StepResult step(const Batch& batch, double learning_rate) = 0;
+  // One step of Adam on the mean absolute error, and on `besides` where it is not null. Batch-norm sees the voxels of
+  // the whole batch, of all ranks. Every rank brings a batch of the same shape. Throws Error{device_trouble} where the
+  // memory does not hold it.
+  virtual StepResult step(const Batch& batch, double learning_rate, OutputLoss* besides = nullptr) = 0;
+  // What the network makes of a batch, with batch-norm as in a step; nothing is trained. [n][z][y][x] where the
+  // engine's numbers lie, until the next call.
+  virtual const float* forward(const Batch& batch) = 0;
+  // A critic beside this network, on the same device (tools/train/critic_engine.h).
+  virtual std::unique_ptr<CriticEngine> make_critic(const CriticState& state, const CriticOptions& options) = 0;
   // The gradient alone, in the order of parameters.h; for tests.
-  virtual std::vector<float> gradient(const Batch& batch, StepResult& result) = 0;
+  virtual std::vector<float> gradient(const Batch& batch, StepResult& result, OutputLoss* besides = nullptr) = 0;
   // The weights as they are now. save(load(x)) is x to the last bit.
   virtual void save(Weights& weights, OptimiserState& state) = 0;
   // The parameters alone, in the order of parameters.h: what an average over steps needs of each.

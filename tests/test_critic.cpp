@@ -1,0 +1,184 @@
+// The critic: its operations against plain loops and finite differences, the whole of it against PyTorch's double
+// backward.
+#include <cmath>
+#include <random>
+
+#include "engine/net_critic.h"
+#include "engine/status.h"
+#include "tests/golden_critic.h"
+#include "tools/train/host_critic.h"
+
+namespace sr::train {
+namespace {
+
+template <class T>
+std::vector<T> random_numbers(int64_t n, unsigned seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<double> normal;
+  std::vector<T> v(static_cast<size_t>(n));
+  for (T& x : v) x = static_cast<T>(normal(generator));
+  return v;
+}
+
+double dot(const std::vector<double>& a, const std::vector<double>& b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); i++) sum += a[i] * b[i];
+  return sum;
+}
+
+const StridedConv kConvs[] = {
+    {1, 3, 3, 1, {5, 4, 7}}, {3, 5, 3, 2, {5, 4, 7}},     {2, 9, 3, 2, {6, 6, 6}},    {4, 2, 3, 1, {1, 1, 1}},
+    {5, 3, 3, 2, {1, 2, 1}}, {17, 13, 3, 1, {3, 9, 2}},   {37, 1, 1, 1, {1, 1, 1}},   {300, 270, 1, 1, {1, 1, 1}},
+    {3, 2, 1, 2, {5, 3, 4}}, {11, 26, 3, 2, {9, 31, 33}}, {2, 3, 3, 1, {13, 30, 29}},
+};
+
+std::string named(const StridedConv& c) {
+  return std::to_string(c.ci) + " to " + std::to_string(c.co) + ", size " + std::to_string(c.size) + ", stride " +
+         std::to_string(c.stride) + ", width " + std::to_string(c.in.w);
+}
+
+// <dy, conv(x)> is linear in x and in the weights: both ways back are its derivatives.
+TEST_CASE("the plain loops of strided convolutions are each other's transposes") {
+  for (const StridedConv& conv : kConvs) {
+    INFO(named(conv));
+    const int n = 2;
+    const auto x = random_numbers<double>(n * conv.ci * conv.in.voxels(), 1);
+    const auto dy = random_numbers<double>(n * conv.co * conv.out().voxels(), 2);
+    const auto w = random_numbers<double>(conv.weights(), 3);
+    std::vector<double> y(dy.size()), dx(x.size()), dw(w.size());
+    strided_conv3d_forward_ref(conv, n, w.data(), x.data(), y.data());
+    strided_conv3d_backward_data_ref(conv, n, w.data(), dy.data(), dx.data());
+    strided_conv3d_backward_weights_ref(conv, n, x.data(), dy.data(), dw.data());
+    const double product = dot(dy, y);
+    CHECK(std::abs(dot(dx, x) - product) < 1e-11 * (1 + std::abs(product)));
+    CHECK(std::abs(dot(dw, w) - product) < 1e-11 * (1 + std::abs(product)));
+  }
+}
+
+TEST_CASE("strided convolutions in float32 are the plain loops to rounding, whatever the threads") {
+  for (const StridedConv& conv : kConvs) {
+    INFO(named(conv));
+    const int n = 3;
+    const auto x = random_numbers<float>(n * conv.ci * conv.in.voxels(), 1);
+    const auto dy = random_numbers<float>(n * conv.co * conv.out().voxels(), 2);
+    const auto w = random_numbers<float>(conv.weights(), 3);
+    const std::vector<double> xd(x.begin(), x.end()), dyd(dy.begin(), dy.end()), wd(w.begin(), w.end());
+    std::vector<double> yd(dy.size()), dxd(x.size()), dwd(w.size(), 1.0);
+    strided_conv3d_forward_ref(conv, n, wd.data(), xd.data(), yd.data());
+    strided_conv3d_backward_data_ref(conv, n, wd.data(), dyd.data(), dxd.data());
+    strided_conv3d_backward_weights_ref(conv, n, xd.data(), dyd.data(), dwd.data());
+    std::vector<float> first;
+    for (const int threads : {1, 3}) {
+      GatherScratch scratch(threads);
+      std::vector<float> y(dy.size(), 7.0f), dx(x.size(), 7.0f), dw(w.size(), 1.0f);
+      strided_conv3d_forward_cpu(conv, n, w.data(), x.data(), y.data(), scratch);
+      strided_conv3d_backward_data_cpu(conv, n, w.data(), dy.data(), dx.data(), scratch);
+      strided_conv3d_backward_weights_cpu(conv, n, x.data(), dy.data(), dw.data(), scratch);
+      // Sums of up to 350 products in float32, whose rounding grows as the square root of their number.
+      CHECK(relative_error(y, yd) < 1e-6);
+      CHECK(relative_error(dx, dxd) < 1e-6);
+      CHECK(relative_error(dw, dwd) < 1e-6);
+      std::vector<float> all = y;
+      all.insert(all.end(), dx.begin(), dx.end());
+      all.insert(all.end(), dw.begin(), dw.end());
+      if (first.empty()) first = all;
+      CHECK(all == first);
+    }
+  }
+}
+
+struct NormCase {
+  NormLrelu layer{3, 10, true, 1e-5, 0.2};
+  int n = 2;
+  std::vector<double> gamma, beta, x, xt, da, dat;
+  explicit NormCase(bool normalised) {
+    layer.normalised = normalised;
+    const int64_t count = n * layer.elements();
+    gamma = random_numbers<double>(layer.channels, 1);
+    beta = random_numbers<double>(layer.channels, 2);
+    x = random_numbers<double>(count, 3);
+    for (double& v : x) v = 0.7 + 2 * v;
+    xt = random_numbers<double>(count, 4);
+    da = random_numbers<double>(count, 5);
+    dat = random_numbers<double>(count, 6);
+  }
+  NormParameters<double> parameters() const { return {layer.normalised ? gamma.data() : nullptr, beta.data()}; }
+  // <da, a> + <dat, at> at a point.
+  double loss() const {
+    std::vector<NormMoments> m(2);
+    std::vector<TangentMoments> tm(2);
+    std::vector<double> a(x.size()), at(x.size());
+    norm_lrelu_forward(layer, n, parameters(), x.data(), m.data(), a.data(), 1);
+    norm_lrelu_tangent(layer, n, parameters(), x.data(), m.data(), xt.data(), tm.data(), at.data(), 1);
+    return dot(da, a) + dot(dat, at);
+  }
+  double slope_at(double& number) {
+    const double keep = number, step = 1e-6;
+    number = keep + step;
+    const double above = loss();
+    number = keep - step;
+    const double below = loss();
+    number = keep;
+    return (above - below) / (2 * step);
+  }
+};
+
+TEST_CASE("layer norm's derivative and the gradient of that derivative agree with finite differences") {
+  for (const bool normalised : {true, false}) {
+    INFO("normalised " << normalised);
+    NormCase c(normalised);
+    std::vector<NormMoments> m(2);
+    std::vector<TangentMoments> tm(2);
+    std::vector<double> a(c.x.size()), at(c.x.size()), dx(c.x.size()), dxt(c.x.size()), dgamma(3), dbeta(3);
+    norm_lrelu_forward(c.layer, c.n, c.parameters(), c.x.data(), m.data(), a.data(), 1);
+    norm_lrelu_tangent(c.layer, c.n, c.parameters(), c.x.data(), m.data(), c.xt.data(), tm.data(), at.data(), 1);
+
+    // The derivative itself.
+    NormCase above(normalised), below(normalised);
+    const double step = 1e-6;
+    for (size_t i = 0; i < c.x.size(); i++) above.x[i] += step * c.xt[i], below.x[i] -= step * c.xt[i];
+    std::vector<double> a1(a.size()), a0(a.size());
+    std::vector<NormMoments> unused(2);
+    norm_lrelu_forward(c.layer, c.n, c.parameters(), above.x.data(), unused.data(), a1.data(), 1);
+    norm_lrelu_forward(c.layer, c.n, c.parameters(), below.x.data(), unused.data(), a0.data(), 1);
+    for (size_t i = 0; i < a.size(); i++) CHECK(std::abs((a1[i] - a0[i]) / (2 * step) - at[i]) < 1e-7);
+
+    norm_lrelu_backward_tangent(c.layer, c.n, c.parameters(), c.x.data(), c.xt.data(), m.data(), tm.data(), c.da.data(),
+                                c.dat.data(), dx.data(), dxt.data(),
+                                NormGradients<double>{normalised ? dgamma.data() : nullptr, dbeta.data()}, 1);
+    for (size_t i = 0; i < c.x.size(); i++) {
+      CHECK(std::abs(c.slope_at(c.x[i]) - dx[i]) < 1e-6);
+      CHECK(std::abs(c.slope_at(c.xt[i]) - dxt[i]) < 1e-6);
+    }
+    for (size_t i = 0; i < 3; i++) {
+      if (normalised) CHECK(std::abs(c.slope_at(c.gamma[i]) - dgamma[i]) < 1e-6);
+      CHECK(std::abs(c.slope_at(c.beta[i]) - dbeta[i]) < 1e-6);
+    }
+
+    // The first-order way back is the second-order one without a tangent.
+    std::vector<double> dx1(c.x.size()), dgamma1(3), dbeta1(3);
+    norm_lrelu_backward(c.layer, c.n, c.parameters(), c.x.data(), m.data(), c.da.data(), dx1.data(),
+                        NormGradients<double>{normalised ? dgamma1.data() : nullptr, dbeta1.data()}, 1);
+    std::fill(c.dat.begin(), c.dat.end(), 0.0);
+    for (size_t i = 0; i < c.x.size(); i++) CHECK(std::abs(c.slope_at(c.x[i]) - dx1[i]) < 1e-6);
+    for (size_t i = 0; i < 3; i++) {
+      if (normalised) CHECK(std::abs(c.slope_at(c.gamma[i]) - dgamma1[i]) < 1e-6);
+      CHECK(std::abs(c.slope_at(c.beta[i]) - dbeta1[i]) < 1e-6);
+    }
+  }
+}
+
+TEST_CASE("the critic in double is PyTorch's double backward") {
+  const GoldenCritic golden;
+  const auto engine = make_host_critic(golden.state, {}, BackendKind::ref, 1);
+  check_against_golden(*engine, golden, 1e-6);
+}
+
+TEST_CASE("the critic in float32 is PyTorch's double backward to rounding") {
+  const GoldenCritic golden;
+  const auto engine = make_host_critic(golden.state, {}, BackendKind::cpu, 2);
+  check_against_golden(*engine, golden, 1e-4);
+}
+
+}  // namespace
+}  // namespace sr::train

@@ -1,0 +1,54 @@
+// One step of the critic's training, and what it tells the generator. It lives where the generator's engine does.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/net_critic.h"
+#include "tools/train/training_engine.h"
+
+namespace sr::train {
+
+struct CriticOptions {
+  double penalty = 10;       // weight of (||grad D|| - 1)^2
+  double adversarial = 0.1;  // the generator minimises L1 - adversarial mean of D(SR)
+  AdamOptions adam{0.0, 0.9, 1e-8};
+};
+
+// With the model, all that a critic is.
+struct CriticState {
+  CriticModel model;
+  std::vector<float> parameters;  // engine/net_critic.h has the order
+  OptimiserState optimiser;
+};
+
+struct CriticResult {
+  double real = 0, fake = 0;  // means of D(HR) and D(SR), before the step
+  double penalty = 0;         // its weight included
+  double image_gradient = 0;  // mean of ||grad D||, which the penalty drives to 1
+  double gradient_norm = 0;   // of the parameters' gradient, Euclidean
+  bool finite = true;         // false: something was not, and nothing was changed
+  double wasserstein() const { return real - fake; }
+  double loss() const { return fake - real + penalty; }
+};
+
+class CriticEngine : public OutputLoss {
+ public:
+  // One step of Adam on WGAN-GP's loss. fake: what the generator's engine made of the batch, where it keeps it; real:
+  // batch.target; epsilon: one number a patch, where between them the penalty is taken.
+  virtual CriticResult step(const float* fake, const Batch& batch, const std::vector<float>& epsilon,
+                            double learning_rate) = 0;
+  // The gradient alone; for tests. fake is on the host here.
+  virtual std::vector<float> gradient(const std::vector<float>& fake, const Batch& batch,
+                                      const std::vector<float>& epsilon, CriticResult& result) = 0;
+  // As OutputLoss has it: gradient += that of -adversarial mean of D(image). score: the mean of D(image) of the last
+  // call.
+  virtual double score() const = 0;
+  virtual void save(CriticState& state) = 0;
+  virtual std::string describe() const = 0;
+};
+
+CriticState first_critic(const CriticModel& model, uint64_t seed);
+
+}  // namespace sr::train
