@@ -1,5 +1,6 @@
 // The critic: its operations against plain loops and finite differences, the whole of it against PyTorch's double
 // backward.
+#include <algorithm>
 #include <cmath>
 #include <random>
 
@@ -7,6 +8,7 @@
 #include "engine/status.h"
 #include "tests/golden_critic.h"
 #include "tools/train/host_critic.h"
+#include "tools/train/host_critic_ops.h"
 
 namespace sr::train {
 namespace {
@@ -168,16 +170,108 @@ TEST_CASE("layer norm's derivative and the gradient of that derivative agree wit
   }
 }
 
+// What the generator is told, and three steps of Adam: how far from where PyTorch's go, relative to the way.
+void check_training(BackendKind kind, double tolerance) {
+  const GoldenCritic golden;
+  const auto engine = make_host_critic(golden.state, {}, kind, 2);
+  std::vector<float> of_fake(golden.fake.size(), 1.0f);
+  engine->add_gradient(2, golden.fake.data(), of_fake.data());
+  for (float& g : of_fake) g -= 1.0f;
+  // What float32 keeps of a small number beside the 1 that was there.
+  double norm = 0;
+  for (const double g : golden.of_fake) norm += g * g;
+  const double rounding = 6e-8 * std::sqrt(static_cast<double>(of_fake.size()) / norm);
+  CHECK(relative_error(of_fake, golden.of_fake) < tolerance + rounding);
+  CHECK(std::abs(engine->score() - (golden.fake_scores[0] + golden.fake_scores[1]) / 2) < tolerance);
+
+  for (int i = 0; i < 3; i++) engine->step(golden.fake.data(), golden.batch, golden.epsilon, 1e-3);
+  CriticState state;
+  engine->save(state);
+  CHECK(state.optimiser.step == 3);
+  std::vector<double> moved(golden.after_3.size()), should(moved.size());
+  for (size_t i = 0; i < moved.size(); i++) {
+    moved[i] = double{state.parameters[i]} - double{golden.state.parameters[i]};
+    should[i] = golden.after_3[i] - double{golden.state.parameters[i]};
+  }
+  // Adam without momentum moves by the sign of a gradient, however small: rounding turns a few of them.
+  CHECK(relative_error(moved, should) < 2 * std::sqrt(tolerance));
+}
+
 TEST_CASE("the critic in double is PyTorch's double backward") {
   const GoldenCritic golden;
   const auto engine = make_host_critic(golden.state, {}, BackendKind::ref, 1);
   check_against_golden(*engine, golden, 1e-6);
+  check_training(BackendKind::ref, 1e-6);
 }
 
 TEST_CASE("the critic in float32 is PyTorch's double backward to rounding") {
   const GoldenCritic golden;
   const auto engine = make_host_critic(golden.state, {}, BackendKind::cpu, 2);
   check_against_golden(*engine, golden, 1e-4);
+  check_training(BackendKind::cpu, 1e-4);
+}
+
+// The penalty jumps where a leaky ReLU's argument changes its sign, for the gradient of D does: steps are so small that
+// none does.
+TEST_CASE("the gradient of the whole loss agrees with finite differences") {
+  const GoldenCritic golden;
+  const Critic critic(golden.state.model);
+  const CriticPlan plan(critic, 2);
+  std::vector<double> numbers(static_cast<size_t>(plan.n_numbers)), norms(2), scores(4);
+  std::vector<NormMoments> moments(static_cast<size_t>(plan.n_moments));
+  std::vector<TangentMoments> tangent_moments(moments.size());
+  HostCriticOps<double> op(1);
+  CriticPasses<double> passes(critic, plan, {numbers.data(), moments.data(), tangent_moments.data(), norms.data()}, op);
+  const std::vector<double> epsilon(golden.epsilon.begin(), golden.epsilon.end());
+  const auto loss_at = [&](const std::vector<double>& parameters) {
+    op.parameters = parameters;
+    op.gradient.assign(parameters.size(), 0.0);
+    std::ranges::copy(golden.fake, passes.images());
+    std::ranges::copy(golden.batch.target, passes.images() + golden.fake.size());
+    passes.loss_gradient(epsilon.data(), 10, scores.data());
+    const auto penalty = [](double norm) { return 10 * (norm - 1) * (norm - 1); };
+    return (scores[0] + scores[1] - scores[2] - scores[3] + penalty(norms[0]) + penalty(norms[1])) / 2;
+  };
+  const std::vector<double> start(golden.state.parameters.begin(), golden.state.parameters.end());
+  loss_at(start);
+  const std::vector<double> gradient = op.gradient;
+  for (unsigned seed = 1; seed <= 5; seed++) {
+    const std::vector<double> direction = random_numbers<double>(critic.n_parameters, seed);
+    std::vector<double> above = start, below = start;
+    const double step = 1e-8;
+    for (size_t i = 0; i < start.size(); i++) above[i] += step * direction[i], below[i] -= step * direction[i];
+    const double slope = (loss_at(above) - loss_at(below)) / (2 * step), expected = dot(gradient, direction);
+    INFO("along a direction: " << slope << ", by the gradient " << expected);
+    CHECK(std::abs(slope - expected) < 1e-5 * std::sqrt(dot(gradient, gradient)));
+  }
+}
+
+TEST_CASE("a critic's step that is not finite changes nothing") {
+  const GoldenCritic golden;
+  const auto engine = make_host_critic(golden.state, {}, BackendKind::cpu, 1);
+  Batch batch = golden.batch;
+  batch.target[100] = std::nanf("");
+  CHECK(!engine->step(golden.fake.data(), batch, golden.epsilon, 1e-3).finite);
+  CriticState state;
+  engine->save(state);
+  CHECK(state.parameters == golden.state.parameters);
+  CHECK(state.optimiser.step == 0);
+}
+
+TEST_CASE("critics that cannot be are refused, and random ones are what He's rule says") {
+  CHECK_THROWS_AS(Critic({64, 1024, {15, 40, 40}}), Error);
+  CHECK_THROWS_AS(Critic({0, 1024, {16, 16, 16}}), Error);
+  CHECK_THROWS_AS(Critic({4096, 1024, {200, 200, 200}}), Error);
+  const Critic critic({8, 32, {16, 17, 18}});
+  const std::vector<float> row = random_critic(critic, 5);
+  CHECK(row == random_critic(critic, 5));
+  CHECK(row != random_critic(critic, 6));
+  const CriticLayer& layer = critic.layers[7];
+  double squares = 0;
+  for (int64_t i = 0; i < layer.conv.weights(); i++)
+    squares += std::pow(double{row[static_cast<size_t>(layer.weight + i)]}, 2);
+  CHECK(squares / static_cast<double>(layer.conv.weights()) * (64 * 27) * 1.04 / 2 == Approx(1.0).margin(0.02));
+  CHECK(critic.layers.back().beta + 1 == critic.n_parameters);
 }
 
 }  // namespace
