@@ -283,11 +283,14 @@ void strided_conv3d_backward_weights_cpu(const StridedConv& conv, int n, const f
       mine.sums.assign(static_cast<size_t>(n_rows * conv.co), 0.0);
       for (int64_t first = part * kGradientColumns; first < last; first += kChunk) {
         const int chunk = static_cast<int>(std::min<int64_t>(kChunk, last - first));
-        for (int k = 0; k < chunk; k++) {  // [block of co][column][co]
-          const float* from = dy + (first + k) / out * conv.co * out + (first + k) % out;
-          for (int c = 0; c < width; c++)
-            gradients[int64_t{c / panel.columns} * panel.columns * chunk + k * panel.columns + c % panel.columns] =
-                c < conv.co ? from[c * out] : 0.0f;
+        for (int c = 0; c < width; c++) {  // [block of co][column][co]
+          float* to = gradients + int64_t{c / panel.columns} * panel.columns * chunk + c % panel.columns;
+          for (int k = 0; k < chunk;) {
+            const int64_t sample = (first + k) / out, voxel = (first + k) % out;
+            const int last_k = static_cast<int>(std::min<int64_t>(chunk, k + out - voxel));
+            const float* from = dy + (sample * conv.co + c) * out + voxel - k;
+            for (; k < last_k; k++) to[int64_t{k} * panel.columns] = c < conv.co ? from[k] : 0.0f;
+          }
         }
         list_runs(g.grid, first, chunk, runs);
         for (int r = 0; r < rounded_up(n_rows, panel.rows); r++) {  // [panel of rows][column][row]
