@@ -76,12 +76,17 @@ constexpr int kRowGroup = 256;  // rows of an item
 constexpr int kGradientRows =
     216;  // input channels and taps of an item of the weights' gradient: 8 channels of 27 taps
 constexpr int64_t kGradientColumns = 8192;  // and the columns that it adds up
-constexpr int kAlignment = 16;              // numbers: Load wants whole vectors
 
 template <class I>
 I rounded_up(I n, I multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
+
+// Neighbouring columns of one row of a grid.
+struct Run {
+  int sample, z, y, x;
+  int count;
+};
 
 }  // namespace
 
@@ -89,6 +94,7 @@ struct GatherScratch::Impl {
   struct Thread {
     HugeBuffer panel, product, rows;
     std::vector<double> sums;
+    std::vector<Run> runs;
   };
   int n_threads;
   std::vector<Thread> of_thread;
@@ -112,11 +118,17 @@ float* room(HugeBuffer& buffer, int64_t n) {
   return buffer.data();
 }
 
-// Neighbouring columns of one row of the grid.
-struct Run {
-  int sample, z, y, x;
-  int count;
-};
+// Before threads start: an exception must not leave one of them.
+void make_room(GatherScratch::Impl& scratch, int64_t panel, int64_t rows, int64_t product, int64_t sums,
+               int run_count) {
+  for (GatherScratch::Impl::Thread& thread : scratch.of_thread) {
+    room(thread.panel, panel);
+    room(thread.rows, rows);
+    room(thread.product, product);
+    thread.sums.reserve(static_cast<size_t>(sums));
+    thread.runs.reserve(static_cast<size_t>(run_count));
+  }
+}
 
 // Columns first .. first + count - 1 of n grids, one behind another.
 void list_runs(Size3 grid, int64_t first, int count, std::vector<Run>& runs) {
@@ -201,24 +213,22 @@ void gather_product(const Gather& g, int n, int rows, int channels, const float*
   const int64_t columns = n * g.grid.voxels();
   const int64_t n_tiles = (columns + kTile - 1) / kTile;
   const int64_t n_groups = (rows + kRowGroup - 1) / kRowGroup;
+  make_room(scratch, int64_t{kChunk} * kTile, kTile, int64_t{kRowGroup} * kTile, 0, kTile);
 #pragma omp parallel num_threads(scratch.n_threads)
   {
     GatherScratch::Impl::Thread& mine = scratch.of_thread[static_cast<size_t>(omp_get_thread_num())];
-    float* panels = room(mine.panel, int64_t{kChunk} * kTile + kAlignment);
-    float* line = room(mine.rows, kTile);
-    float* product = room(mine.product, int64_t{kRowGroup} * kTile);
-    std::vector<Run> runs;
+    float *const panels = mine.panel.data(), *const line = mine.rows.data(), *const product = mine.product.data();
 #pragma omp for schedule(dynamic)
     for (int64_t item = 0; item < n_tiles * n_groups; item++) {
       const int64_t first = item / n_groups * kTile;
       const int count = static_cast<int>(std::min<int64_t>(kTile, columns - first));
       const int first_row = static_cast<int>(item % n_groups) * kRowGroup;
       const int n_rows = std::min(kRowGroup, rows - first_row);
-      list_runs(g.grid, first, count, runs);
+      list_runs(g.grid, first, count, mine.runs);
       for (int k0 = 0; k0 < n_k; k0 += kChunk) {
         const int chunk = std::min(kChunk, n_k - k0);
         for (int k = 0; k < chunk; k++) {  // [block of columns][k][column]
-          read_columns(g, from, channels, (k0 + k) / g.n_taps, g.tap[(k0 + k) % g.n_taps], runs, line, 1);
+          read_columns(g, from, channels, (k0 + k) / g.n_taps, g.tap[(k0 + k) % g.n_taps], mine.runs, line, 1);
           for (int b = 0; b < count; b += panel.columns) {
             float* at = panels + (int64_t{b} * chunk + int64_t{k} * panel.columns);
             const int used = std::min(panel.columns, count - b);
@@ -231,7 +241,8 @@ void gather_product(const Gather& g, int n, int rows, int channels, const float*
         (packed + (int64_t{(first_row + r) / panel.rows} * n_k + k0) * panel.rows, panels + int64_t{b} * chunk, chunk,
          product + int64_t{r} * kTile + b, kTile, k0 > 0);
       }
-      for (int r = 0; r < n_rows; r++) write_columns(g, product + int64_t{r} * kTile, rows, first_row + r, runs, to);
+      for (int r = 0; r < n_rows; r++)
+        write_columns(g, product + int64_t{r} * kTile, rows, first_row + r, mine.runs, to);
     }
   }
 }
@@ -268,13 +279,13 @@ void strided_conv3d_backward_weights_cpu(const StridedConv& conv, int n, const f
   const int64_t n_parts = (columns + kGradientColumns - 1) / kGradientColumns;
   const int64_t n_groups = (rows + kGradientRows - 1) / kGradientRows;
   scratch.parts.resize(static_cast<size_t>(n_parts * rows * conv.co));
+  const int64_t padded_rows = rounded_up(kGradientRows, panel.rows);
+  make_room(scratch, int64_t{kChunk} * width, kChunk * padded_rows, padded_rows * width,
+            int64_t{kGradientRows} * conv.co, kChunk);
 #pragma omp parallel num_threads(scratch.n_threads)
   {
     GatherScratch::Impl::Thread& mine = scratch.of_thread[static_cast<size_t>(omp_get_thread_num())];
-    float* gradients = room(mine.panel, int64_t{kChunk} * width + kAlignment);
-    float* inputs = room(mine.rows, int64_t{kChunk} * (kGradientRows + kAlignment));
-    float* product = room(mine.product, int64_t{kGradientRows + kAlignment} * width);
-    std::vector<Run> runs;
+    float *const gradients = mine.panel.data(), *const inputs = mine.rows.data(), *const product = mine.product.data();
 #pragma omp for schedule(dynamic)
     for (int64_t item = 0; item < n_parts * n_groups; item++) {
       const int64_t part = item / n_groups, last = std::min(columns, (part + 1) * kGradientColumns);
@@ -292,11 +303,11 @@ void strided_conv3d_backward_weights_cpu(const StridedConv& conv, int n, const f
             for (; k < last_k; k++) to[int64_t{k} * panel.columns] = c < conv.co ? from[k] : 0.0f;
           }
         }
-        list_runs(g.grid, first, chunk, runs);
+        list_runs(g.grid, first, chunk, mine.runs);
         for (int r = 0; r < rounded_up(n_rows, panel.rows); r++) {  // [panel of rows][column][row]
           float* to = inputs + int64_t{r / panel.rows} * panel.rows * chunk + r % panel.rows;
           if (r < n_rows)
-            read_columns(g, x, conv.ci, (first_row + r) / g.n_taps, g.tap[(first_row + r) % g.n_taps], runs, to,
+            read_columns(g, x, conv.ci, (first_row + r) / g.n_taps, g.tap[(first_row + r) % g.n_taps], mine.runs, to,
                          panel.rows);
           else
             for (int k = 0; k < chunk; k++) to[int64_t{k} * panel.rows] = 0;
