@@ -59,7 +59,9 @@ void DeviceLane::resize(int batch) {
 }
 
 void DeviceLane::start_volume(const RestoreJob& job) {
-  finish();
+  finish();  // an error may have left work under way that uses the memory
+  upload_.finish();
+  download_.finish();
   const int64_t n = job.input.size.voxels();
   if (volume_.size() < n || result_.size() < n) {
     volume_ = {};  // before the larger one is asked for

@@ -44,7 +44,6 @@ void Staging::download(int64_t piece, const float* device, int64_t n) {
 }
 
 void SlabUpload::start(const Volume& volume, float* device) {
-  staging_.finish();
   volume_ = &volume;
   device_ = device;
   sent_ = 0;
@@ -66,7 +65,6 @@ void SlabUpload::hold(cuda::Stream stream) const {
 }
 
 void SlabDownload::start(Size3 size, const float* device) {
-  staging_.finish();
   size_ = size;
   device_ = device;
   fetched_ = 0;

@@ -13,8 +13,8 @@ namespace sr {
 // Two pieces of pinned memory and the stream on which they travel. Piece i lies in memory(i), where piece i - 2 was.
 class Staging {
  public:
-  // 4 MiB: the launch of a copy is lost beside the copy, and both stay in the host's cache.
-  static constexpr int64_t most_voxels = int64_t{1} << 20;
+  // 1 MiB: the copy takes longer than its launch, and what the host copies stays in its cache until it travels.
+  static constexpr int64_t most_voxels = int64_t{1} << 18;
 
   Staging(const cuda::Api& api, int64_t piece_voxels);
   ~Staging();
@@ -45,12 +45,13 @@ class SlabUpload {
   explicit SlabUpload(const cuda::Api& api, int64_t piece_voxels = Staging::most_voxels)
       : staging_(api, piece_voxels) {}
 
-  // Another volume, of which nothing is on the device; ends what was on its way.
+  // Another volume, of which nothing is on the device.
   void start(const Volume& volume, float* device);
   // Puts the planes below `planes` on their way, those that are not yet.
   void send(int planes);
   // The stream's work from here on waits for all that was sent.
   void hold(cuda::Stream stream) const;
+  void finish() { staging_.finish(); }
 
  private:
   Staging staging_;
@@ -68,11 +69,12 @@ class SlabDownload {
   explicit SlabDownload(const cuda::Api& api, int64_t piece_voxels = Staging::most_voxels)
       : staging_(api, piece_voxels) {}
 
-  // Another volume; ends what was on its way.
+  // Another volume.
   void start(Size3 size, const float* device);
   // Brings the planes below `planes`, those that it has not brought yet, and returns when `place` has taken all of
   // them. The work that wrote them has been waited for.
   void fetch(int planes, const Place& place);
+  void finish() { staging_.finish(); }
 
  private:
   Staging staging_;

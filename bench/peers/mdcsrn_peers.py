@@ -102,7 +102,7 @@ def with_instance_norm(net):
 
 
 def export_onnx(config, net, path, x=None):
-    """Batch-norm over a batch of one is instance norm. The shape of the patch stays free, or is x's, and so is its type."""
+    """Batch-norm over a batch of one is instance norm. Without x the shape of the patch stays free."""
     copy = MDCSRN(config)
     copy.load_state_dict(net.state_dict())
     copy = with_instance_norm(copy).eval()
