@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, in one call of ten minutes at most: builds for the card, runs the GPU tests, looks for bad
-# memory accesses and races on a small case, times b4u4, b6u4 and b8u4 in every precision, PyTorch beside them, and a step
-# of training beside PyTorch's.
+# memory accesses and races on a small case, times b4u4, b6u4 and b8u4 in every precision, PyTorch and
+# TensorRT beside them, and a step of training beside PyTorch's.
 #
 #   bench/gpu_check.sh [--out FOLDER] [--device N] [--quick] [SECTION...]
 #
@@ -101,7 +101,23 @@ if wanted bench; then
 fi
 
 if wanted peers; then
-  step peers peers.log python3 bench/peers/mdcsrn_gpu_peers.py --model b8u4 --device "$device" --json "$out/peers.json" \
+  # TensorRT, where it is not installed: in an environment of its own, if pip brings it within two minutes.
+  python=python3
+  has_tensorrt() { "$1" -c 'import tensorrt, torch'; }
+  install_tensorrt() {
+    local cuda limit=$((deadline - SECONDS < 120 ? deadline - SECONDS : 120))
+    [ $limit -gt 0 ] && cuda=$(python3 -c 'import torch; print(torch.version.cuda.split(".")[0])') &&
+      timeout $limit python3 -m venv --system-site-packages build/gpu/peers &&
+      timeout $limit build/gpu/peers/bin/python -m pip install --quiet --retries 0 --timeout 5 "tensorrt-cu$cuda" onnx
+  }
+  if [ -z "$quick" ] && ! has_tensorrt python3 2>/dev/null; then
+    python=build/gpu/peers/bin/python
+    if ! { has_tensorrt $python || { install_tensorrt && has_tensorrt $python; }; } >"$out/tensorrt.log" 2>&1; then
+      report peers skipped "TensorRT is not there and pip did not bring it, $out/tensorrt.log"
+      python=python3
+    fi
+  fi
+  step peers peers.log $python bench/peers/mdcsrn_gpu_peers.py --model b8u4 --device "$device" --json "$out/peers.json" \
     ${quick:+--quick}
 fi
 
@@ -127,14 +143,17 @@ for path in sorted(pathlib.Path(sys.argv[1]).glob("b*u4-*.json")):
         rows.append((f["model"], path.stem.split("-")[-1], volume, f["ms_per_patch"]["median"] * n,
                      f["ms_per_patch"]["median"], f["gflops"] / f["peak_gflops"]))
 peers = pathlib.Path(sys.argv[1]) / "peers.json"
-best = {}
+best = {"PyTorch": {}, "TensorRT": {}}
 if peers.exists():
     for row in json.loads(peers.read_text())["rows"]:
-        best[row["precision"]] = min(row["ms_per_patch"], best.get(row["precision"], float("inf")))
-print(f"{'model':6} {'prec.':5} {'volume':12} {'ms/volume':>10} {'ms/patch':>9} {'x fp32 peak':>11} {'x PyTorch':>9}")
+        of = best["TensorRT" if row["mode"] == "tensorrt" else "PyTorch"]
+        of[row["precision"]] = min(row["ms_per_patch"], of.get(row["precision"], float("inf")))
+print(f"{'model':6} {'prec.':5} {'volume':12} {'ms/volume':>10} {'ms/patch':>9} {'x fp32 peak':>11} {'x PyTorch':>10} "
+      f"{'x TensorRT':>10}")
 for model, precision, volume, whole, patch, share in rows:
-    peer = f"{best[precision] / patch:9.1f}" if model == "b8u4" and precision in best else f"{'':9}"
-    print(f"{model:6} {precision:5} {volume:12} {whole:10.1f} {patch:9.3f} {share:11.2f} {peer}")
+    times = " ".join(f"{of[precision] / patch:10.1f}" if model == "b8u4" and precision in of else f"{'':10}"
+                     for of in best.values())
+    print(f"{model:6} {precision:5} {volume:12} {whole:10.1f} {patch:9.3f} {share:11.2f} {times}".rstrip())
 train = pathlib.Path(sys.argv[1]) / "train.json"
 if train.exists():
     f = json.loads(train.read_text())

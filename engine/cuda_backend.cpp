@@ -1,6 +1,7 @@
 // The forward pass on the device. A batch of patches in flight goes through the network together: gathered from the
-// volume, which lies on the device as a whole, through one graph that is recorded once for each size of batch, and
-// merged into the result, which is copied back when all patches are in it.
+// volume, which has its place on the device as a whole, through one graph that is recorded once for each size of batch,
+// and merged into the result. While a batch is computed, the planes that the next one reads go to the device, and those
+// of the result that are done come back.
 #include "engine/cuda_backend.h"
 
 #include <fmt/format.h>
@@ -123,6 +124,7 @@ class CudaBackend : public Backend {
                               patch_bytes() / 1000000, std::max<int64_t>(room, 0) / 1000000,
                               options.max_memory > 0 ? "allowed by --max-memory" : "free"));
     int n = static_cast<int>(std::min<int64_t>(fit, options.batch > 0 ? std::min(options.batch, 1024) : 8));
+    require(api_, api_.use_device(device));
     for (;; n /= 2) try {
         return std::make_unique<DeviceLane>(api_, device, network_, plan_, precision_, n);
       } catch (const OutOfDeviceMemory&) {
@@ -158,51 +160,53 @@ class CudaBackend : public Backend {
     const int n = job.grid.count();
     std::atomic<int> next{0};
     std::atomic<bool> failed{false};
-    std::vector<std::vector<std::pair<int, int>>> taken(lanes_.size());  // first patch, number of patches
-    std::mutex mutex;                                                    // of progress and output
+    std::mutex mutex;  // of progress
     on_threads(static_cast<int>(lanes_.size()), failed, [&](int thread) {
-      const auto i = static_cast<size_t>(thread);
-      DeviceLane& lane = *lanes_[i];
+      DeviceLane& lane = *lanes_[static_cast<size_t>(thread)];
       lane.use();
+      std::vector<int> taken;
+      int end = 0;  // of the batch before: its patches and all before them are of no later batch of this lane
+      const auto fetch = [&] {
+        lane.fetch(job, end, [&](const float* voxels, int64_t first, int64_t count) {
+          if (lanes_.size() == 1)
+            std::copy_n(voxels, count, output->data.begin() + first);
+          else
+            for (const int patch : taken) copy_part(job.grid.interior(patch), voxels, first, count, *output);
+        });
+      };
       for (int first = next.fetch_add(lane.batch()); first < n && !failed; first = next.fetch_add(lane.batch())) {
         const int count = std::min(lane.batch(), n - first);
         lane.forward(job, first, count, norms);
-        if (statistics) lane.record(first, count, *statistics);
         if (output) lane.merge(job, count);
+        // Beside it: what the lane will probably take next, and what it has done.
+        lane.send(job, std::min(next + lane.batch(), n));
+        if (output) fetch();
+        if (statistics) lane.record(first, count, *statistics);
         lane.finish();
-        taken[i].emplace_back(first, count);
+        end = first + count;
+        for (int i = first; i < end; i++) taken.push_back(i);
         const std::lock_guard lock(mutex);
         for (int k = 0; k < count; k++) {
           done_++;
           if (job.progress && !job.progress(done_, total_)) throw Error(Status::interrupted, "interrupted");
         }
       }
-      if (output && !failed) collect(job, lane, taken[i], *output, mutex);
+      end = n;
+      if (output && !failed) fetch();
     });
   }
 
-  // The lane's patches of the result. Alone, that is all of it.
-  void collect(const RestoreJob& job, DeviceLane& lane, const std::vector<std::pair<int, int>>& taken, Volume& output,
-               std::mutex& mutex) {
-    if (lanes_.size() == 1) return lane.download_result(output);
-    Volume part(output.size);
-    lane.download_result(part);
-    const std::lock_guard lock(mutex);
-    for (const auto& [first, count] : taken)
-      for (int i = first; i < first + count; i++) copy_interior(job.grid, i, part, output);
-  }
-
-  static void copy_interior(const PatchGrid& grid, int patch, const Volume& from, Volume& to) {
-    const Origin o = grid.origin(patch);
-    const auto range = [&](int origin, int size, int volume) {
-      return std::pair{std::max(0, origin + grid.margin), std::min(volume, origin + size - grid.margin)};
-    };
-    const auto [z0, z1] = range(o.z, grid.patch.d, grid.volume.d);
-    const auto [y0, y1] = range(o.y, grid.patch.h, grid.volume.h);
-    const auto [x0, x1] = range(o.x, grid.patch.w, grid.volume.w);
+  // Those of `count` voxels, from `first` on, that lie in the box.
+  static void copy_part(const Box& box, const float* voxels, int64_t first, int64_t count, Volume& to) {
+    const int64_t h = to.size.h, w = to.size.w;
+    const int z0 = std::max(box.z0, static_cast<int>(first / (h * w)));
+    const int z1 = std::min(box.z1, static_cast<int>((first + count - 1) / (h * w)) + 1);
     for (int z = z0; z < z1; z++)
-      for (int y = y0; y < y1; y++)
-        for (int x = x0; x < x1; x++) to.at(z, y, x) = from.at(z, y, x);
+      for (int y = box.y0; y < box.y1; y++) {
+        const int64_t row = (z * h + y) * w;
+        const int64_t begin = std::max(row + box.x0, first), end = std::min(row + box.x1, first + count);
+        if (begin < end) std::copy_n(voxels + (begin - first), end - begin, to.data.begin() + begin);
+      }
   }
 
   static constexpr int64_t volumes_reserve = int64_t{512} << 20;

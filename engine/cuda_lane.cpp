@@ -31,8 +31,7 @@ int64_t element_bytes(Precision precision) {
 
 DeviceLane::DeviceLane(const Api& api, int device, const Mdcsrn& network, const Plan& plan, Precision precision,
                        int batch)
-    : api_(api), device_(device), network_(network), plan_(plan), precision_(precision) {
-  use();
+    : api_(api), device_(device), network_(network), plan_(plan), precision_(precision), upload_(api), download_(api) {
   require(api_, api_.create_stream(&stream_));
   try {
     upload_weights();
@@ -60,6 +59,9 @@ void DeviceLane::resize(int batch) {
 }
 
 void DeviceLane::start_volume(const RestoreJob& job) {
+  finish();  // an error may have left work under way that uses the memory
+  upload_.finish();
+  download_.finish();
   const int64_t n = job.input.size.voxels();
   if (volume_.size() < n || result_.size() < n) {
     volume_ = {};  // before the larger one is asked for
@@ -67,7 +69,8 @@ void DeviceLane::start_volume(const RestoreJob& job) {
     volume_ = DeviceArray<float>(api_, n);
     result_ = DeviceArray<float>(api_, n);
   }
-  volume_.upload(job.input.data.data(), n, stream_);
+  upload_.start(job.input, volume_.data());
+  download_.start(job.input.size, result_.data());
 }
 
 void DeviceLane::freeze(const FrozenNorms& frozen) {
@@ -82,9 +85,11 @@ void DeviceLane::freeze(const FrozenNorms& frozen) {
 }
 
 void DeviceLane::forward(const RestoreJob& job, int first, int n, Norms norms) {
+  send(job, first + n);
   origins_host_.resize(static_cast<size_t>(n));
   for (int i = 0; i < n; i++) origins_host_[static_cast<size_t>(i)] = job.grid.origin(first + i);
   origins_.upload(origins_host_.data(), n, stream_);
+  upload_.hold(stream_);
   require(api_, api_.gather_patches(transfer(job, volume_, image_, n), stream_));
   require(api_, api_.launch(graph(n, norms), stream_));
 }
@@ -114,11 +119,6 @@ std::vector<LayerTime> DeviceLane::time_layers() {
   }
   timed_ = nullptr;
   return layers;
-}
-
-void DeviceLane::download_result(Volume& output) {
-  result_.download(output.data.data(), output.size.voxels(), stream_);
-  finish();
 }
 
 void DeviceLane::upload_weights() {

@@ -1,5 +1,5 @@
 // One GPU of a run: the weights, the buffers of a batch of patches in flight, and the graphs that take a batch through
-// the network. Its calls are made with the device in use (use()), by one thread at a time.
+// the network. It is made and called with the device in use (use()), by one thread at a time.
 #pragma once
 
 #include <map>
@@ -9,6 +9,7 @@
 #include "engine/backend.h"
 #include "engine/device_array.h"
 #include "engine/net_mdcsrn.h"
+#include "engine/slab_copies.h"
 
 namespace sr {
 
@@ -35,15 +36,20 @@ class DeviceLane : public PatchOps {
   // then, and batch() is 0, until a later call finds room.
   void resize(int batch);
 
-  // Takes the volume and makes room for its result. Throws OutOfDeviceMemory.
+  // Makes room for a volume and its result, and ends what an earlier one left behind. Throws OutOfDeviceMemory.
   void start_volume(const RestoreJob& job);
+  // Puts the planes that the first n patches read on their way to the device.
+  void send(const RestoreJob& job, int n) { upload_.send(job.grid.planes_read(n)); }
   void freeze(const FrozenNorms& frozen);
-  // Patches first .. first + n - 1, n <= batch(), through the network.
+  // Patches first .. first + n - 1, n <= batch(), through the network, when their planes are there.
   void forward(const RestoreJob& job, int first, int n, Norms norms);
   void merge(const RestoreJob& job, int n);                    // what forward made, into the result
   void record(int first, int n, ScanStatistics& statistics);   // what forward met; waits for it
   void finish() { require(api_, api_.synchronize(stream_)); }  // waits for all of it
-  void download_result(Volume& output);
+  // Brings the planes back that no patch from the n-th on writes. Merging of those before it has been waited for.
+  void fetch(const RestoreJob& job, int n, const SlabDownload::Place& place) {
+    download_.fetch(job.grid.planes_done(n), place);
+  }
 
   // A forward pass on whatever the buffers hold, timed layer by layer: milliseconds of the whole batch in `ms`, the
   // rest of one patch.
@@ -97,6 +103,8 @@ class DeviceLane : public PatchOps {
   DeviceArray<float> scale_, shift_;   // [batch][affine_stride_], of the layer at work
   DeviceArray<Origin> origins_;        // [batch]
   DeviceArray<float> volume_, result_;
+  SlabUpload upload_;
+  SlabDownload download_;
   std::vector<Origin> origins_host_;
   int64_t sums_stride_ = 0, affine_stride_ = 0;
   std::vector<int64_t> sums_of_norm_;  // of a norm's first channel in a row of sums_

@@ -28,4 +28,20 @@ Origin PatchGrid::origin(int i) const {
           ix * (patch.w - 2 * margin) - margin};
 }
 
+Box PatchGrid::interior(int i) const {
+  const Origin o = origin(i);
+  return {o.z + margin, std::min(volume.d, o.z + patch.d - margin),
+          o.y + margin, std::min(volume.h, o.y + patch.h - margin),
+          o.x + margin, std::min(volume.w, o.x + patch.w - margin)};
+}
+
+// A mirrored plane lies no further in than those that the patch reads as they are: its margin is less than half of it.
+int PatchGrid::planes_read(int n) const {
+  return n == 0 ? 0 : std::min(volume.d, origin(n - 1).z + patch.d);
+}
+
+int PatchGrid::planes_done(int n) const {
+  return n == count() ? volume.d : n / (ny * nx) * (patch.d - 2 * margin);
+}
+
 }  // namespace sr

@@ -13,7 +13,7 @@
 
 namespace sr::cuda {
 
-inline constexpr int api_version = 3;
+inline constexpr int api_version = 4;
 
 // y = conv(prologue(x)) + bias, and the sums of y's channels: partial_sums[((p * co + c) * n_parts + part) * 2 + {0,
 // 1}] receives sum and sum of squares of the voxels of each part of the patch, n_parts = conv3d_parts(); null: nobody
@@ -79,9 +79,12 @@ struct Api {
   Result (*device_info)(int device, DeviceInfo* info);
   Result (*use_device)(int device);
 
-  // Memory, of the device in use. Freshly allocated memory holds anything.
+  // Memory, of the device in use. Freshly allocated memory holds anything. Pinned memory is the host's; a copy from or
+  // to it runs when its turn in the stream comes, one from other host memory may have the caller wait.
   Result (*allocate)(void** device, int64_t n_bytes);
   void (*release)(void* device);
+  Result (*allocate_pinned)(void** host, int64_t n_bytes);
+  void (*release_pinned)(void* host);
   Result (*upload)(void* device, const void* host, int64_t n_bytes, Stream stream);
   Result (*download)(void* host, const void* device, int64_t n_bytes, Stream stream);
 
@@ -97,6 +100,10 @@ struct Api {
   Result (*create_event)(Event* event);
   void (*destroy_event)(Event event);
   Result (*record)(Event event, Stream stream);
+  // What is queued on the stream from here on, or the caller, waits for what was queued before the event was last
+  // recorded; for nothing where it never was.
+  Result (*wait_on_stream)(Stream stream, Event event);
+  Result (*wait_on_host)(Event event);
   Result (*elapsed_ms)(Event first, Event last, float* milliseconds);  // both have passed
 
   // What the device in use can do at most (kernels/limits_cuda.h).

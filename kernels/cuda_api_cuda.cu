@@ -115,6 +115,12 @@ Result allocate(void** device, int64_t n_bytes) {
 void release(void* device) {
   cudaFree(device);
 }
+Result allocate_pinned(void** host, int64_t n_bytes) {
+  return check(cudaMallocHost(host, static_cast<size_t>(n_bytes)), "allocating pinned memory");
+}
+void release_pinned(void* host) {
+  cudaFreeHost(host);
+}
 cudaStream_t stream_of(Stream stream) {
   return static_cast<cudaStream_t>(stream);
 }
@@ -175,6 +181,12 @@ void destroy_event(Event event) {
 }
 Result record(Event event, Stream stream) {
   return check(cudaEventRecord(event_of(event), stream_of(stream)), "recording an event");
+}
+Result wait_on_stream(Stream stream, Event event) {
+  return check(cudaStreamWaitEvent(stream_of(stream), event_of(event), 0), "waiting for an event");
+}
+Result wait_on_host(Event event) {
+  return check(cudaEventSynchronize(event_of(event)), "running on the GPU");
 }
 Result elapsed_ms(Event first, Event last, float* milliseconds) {
   return check(cudaEventElapsedTime(milliseconds, event_of(first), event_of(last)), "timing");
@@ -428,6 +440,8 @@ constexpr Api api = {
     .use_device = use_device,
     .allocate = allocate,
     .release = release,
+    .allocate_pinned = allocate_pinned,
+    .release_pinned = release_pinned,
     .upload = upload,
     .download = download,
     .create_stream = create_stream,
@@ -440,6 +454,8 @@ constexpr Api api = {
     .create_event = create_event,
     .destroy_event = destroy_event,
     .record = record,
+    .wait_on_stream = wait_on_stream,
+    .wait_on_host = wait_on_host,
     .elapsed_ms = elapsed_ms,
     .measure_limits = checked_measure_limits,
     .supports = supports,

@@ -1,6 +1,7 @@
 // The patch grid and the way of a patch in and out.
 #include "engine/patches.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -53,6 +54,47 @@ TEST_CASE("three axes together write every voxel exactly once") {
     for (size_t v = 0; v < total.size(); v++) total[v] += volume[v];
   }
   for (const float t : total) REQUIRE(t == 1);
+}
+
+TEST_CASE(
+    "the planes that the first patches read, and those that later ones leave alone, for all depths from 1 to 40") {
+  for (int depth = 1; depth <= 40; depth++)
+    for (const auto& [patch, margin] : {std::pair{7, 3}, {5, 0}, {8, 1}, {16, 5}, {24, 8}})
+      for (const auto& [h, w] : {std::pair{1, 1}, {3, 2}}) {
+        INFO("depth " << depth << ", patch " << patch << ", margin " << margin << ", " << h * w << " patches a layer");
+        const PatchGrid grid = make_patch_grid({depth, h, w}, {patch, 2 * margin + 1, 2 * margin + 1}, margin);
+        const Layout layout = dense_layout(grid.patch);
+        std::vector<double> buffer(static_cast<size_t>(buffer_elements(layout, 1)));
+        const Features<double> f{buffer.data(), layout};
+        std::vector<float> planes(static_cast<size_t>(grid.volume.voxels()));  // each voxel: its plane, from 1
+        for (size_t i = 0; i < planes.size(); i++) planes[i] = static_cast<float>(i / static_cast<size_t>(h * w) + 1);
+        std::vector<int> last_writer(static_cast<size_t>(depth), -1);
+        double read = 0;
+        REQUIRE(grid.planes_read(0) == 0);
+        for (int i = 0; i < grid.count(); i++) {
+          for (const Pad pad : {Pad::zero, Pad::reflect}) {
+            gather_patch(planes.data(), grid.volume, grid.origin(i), pad, {}, f, 0);
+            read = std::max(read, *std::max_element(buffer.begin(), buffer.end()));
+          }
+          if (grid.planes_read(i + 1) != read) FAIL(i + 1 << " patches read " << read);
+          std::vector<float> written(planes.size(), 0);
+          std::fill(buffer.begin(), buffer.end(), 1);
+          merge_patch(f, 0, grid.origin(i), margin, {}, written.data(), grid.volume);
+          const Box box = grid.interior(i);
+          for (int z = 0; z < depth; z++)
+            for (int y = 0; y < h; y++)
+              for (int x = 0; x < w; x++) {
+                const bool inside = z >= box.z0 && z < box.z1 && y >= box.y0 && y < box.y1 && x >= box.x0 && x < box.x1;
+                if (inside != (written[static_cast<size_t>((z * h + y) * w + x)] != 0)) FAIL("the interior of " << i);
+                if (inside) last_writer[static_cast<size_t>(z)] = i;
+              }
+        }
+        for (int n = 0; n <= grid.count(); n++) {
+          const auto later = std::find_if(last_writer.begin(), last_writer.end(), [n](int last) { return last >= n; });
+          if (grid.planes_done(n) != later - last_writer.begin()) FAIL(n << " patches");
+        }
+      }
+  SUCCEED();
 }
 
 TEST_CASE("patch counts of the scans in the figures") {

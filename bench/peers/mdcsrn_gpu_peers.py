@@ -1,23 +1,25 @@
 #!/usr/bin/env python3
-"""Times PyTorch on a GPU: the network that `srengine bench --device cuda` times, on the same patch.
+"""Times PyTorch and TensorRT on a GPU: the network that `srengine bench --device cuda` times, on the same patch.
 
     python3 bench/peers/mdcsrn_gpu_peers.py --model b8u4 --json peers.json
 
 fp32, tf32, and f16 and bf16 under autocast; eager in the planar and the channels-last layout, torch.compile (minutes
-each) in the latter; cudnn.benchmark on. Every answer is compared with float64 before it is timed. Rows are written to
-the JSON file one by one. TensorRT is not timed.
+each) in the latter; cudnn.benchmark on. TensorRT (10 or 11, where `import tensorrt` works) gets the network as ONNX, in
+half precision throughout for f16; bf16 is left out. Every answer is compared with float64 before it is timed. Rows are
+written to the JSON file one by one.
 """
 import argparse
 import contextlib
 import json
 import statistics
 import sys
+import tempfile
 from pathlib import Path
 
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from mdcsrn_peers import parse_model, smooth_patch  # noqa: E402
+from mdcsrn_peers import export_onnx, parse_model, smooth_patch  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "reference"))
@@ -35,6 +37,53 @@ def arithmetic(precision):
             yield
     else:
         yield
+
+
+class TensorRt:
+    """An engine for one patch of x's shape."""
+
+    def __init__(self, config, net, x, precision):
+        import tensorrt as trt
+
+        self.x = x.half() if precision == "f16" else x
+        logger = trt.Logger(trt.Logger.ERROR)
+        builder = trt.Builder(logger)
+        # Tensors have the types that ONNX gives them; TensorRT 11 has no other networks and ignores the flag.
+        network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+        parser = trt.OnnxParser(network, logger)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "network.onnx"
+            export_onnx(config, net, path, self.x)
+            if not parser.parse_from_file(str(path)):
+                raise RuntimeError(parser.get_error(0).desc())
+        settings = builder.create_builder_config()
+        if precision != "tf32":
+            settings.clear_flag(trt.BuilderFlag.TF32)  # set by default
+        plan = builder.build_serialized_network(network, settings)
+        if plan is None:
+            raise RuntimeError("no engine could be built")
+        self.runtime = trt.Runtime(logger)
+        self.engine = self.runtime.deserialize_cuda_engine(plan)
+        self.context = self.engine.create_execution_context()
+        self.y = torch.empty_like(self.x)
+        self.context.set_tensor_address("x", self.x.data_ptr())
+        self.context.set_tensor_address("y", self.y.data_ptr())
+
+    def __call__(self, _):
+        if not self.context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
+            raise RuntimeError("the engine did not run")
+        return self.y
+
+
+def tensorrt_version():
+    """None, with a line that says why, where there is no TensorRT."""
+    try:
+        import tensorrt
+
+        return tensorrt.__version__
+    except Exception as e:  # libraries that do not load are as good as none
+        print(f"TensorRT is not timed: {type(e).__name__}: {e}".splitlines()[0], file=sys.stderr)
+        return None
 
 
 def time_ms(run, repeats):
@@ -63,9 +112,11 @@ def main():
     a = parser.parse_args()
 
     torch.cuda.set_device(a.device)
+    torch.cuda.set_stream(torch.cuda.Stream())  # on the default one TensorRT waits for the whole device
     torch.backends.cudnn.benchmark = True
     torch.manual_seed(1)
-    net = MDCSRN(parse_model(a.model)).train().cuda()  # batch-norm over the patch
+    config = parse_model(a.model)
+    net = MDCSRN(config).train().cuda()  # batch-norm over the patch
     for parameter in net.parameters():
         parameter.requires_grad_(False)
     x = torch.from_numpy(smooth_patch(a.patch)).cuda()
@@ -73,31 +124,41 @@ def main():
     net.float()
     rms = expected.square().mean().sqrt()
 
+    planar, channels_last = torch.contiguous_format, torch.channels_last_3d
+    kinds = [("eager", planar), ("eager", channels_last)]
+    trt_version = None if a.quick else tensorrt_version()
+    if trt_version:
+        kinds.append(("tensorrt", planar))
+    if not a.quick:
+        kinds.append(("compile", channels_last))
     rows = []
     for precision in ("fp32",) if a.quick else ("fp32", "tf32", "f16", "bf16"):
-        for layout in (torch.contiguous_format, torch.channels_last_3d):
-            for mode in ("eager",) if a.quick or layout == torch.contiguous_format else ("eager", "compile"):
+        for mode, layout in kinds:
+            if mode == "tensorrt" and precision == "bf16":
+                continue
+            name = f"{precision} {mode} {'planar' if layout == planar else 'channels-last'}"
+            try:
+                torch._dynamo.reset()  # or what was compiled before fills its cache, and this would run eagerly
                 model = net.to(memory_format=layout)
-                name = f"{precision} {mode} {'planar' if layout == torch.contiguous_format else 'channels-last'}"
-                try:
-                    torch._dynamo.reset()  # or what was compiled before fills its cache, and this would run eagerly
-                    run = torch.compile(model, dynamic=False) if mode == "compile" else model
-                    with arithmetic(precision):
-                        patch = x.to(memory_format=layout)
-                        error = float(((run(patch).double() - expected).abs().max() / rms))
-                        if not error < TOLERANCE[precision]:
-                            print(f"{name}: differs by {error:.1e} of the rms, not timed", file=sys.stderr)
-                            continue
-                        ms = time_ms(lambda: run(patch), a.repeats)
-                except Exception as e:  # a peer that cannot run is no reason to lose the others
-                    print(f"{name}: {type(e).__name__}: {e}".splitlines()[0], file=sys.stderr)
-                    continue
-                print(f"{name:34} {ms:9.2f} ms per patch, error {error:.1e}")
-                rows.append({"precision": precision, "mode": mode, "layout": name.split()[-1], "ms_per_patch": ms,
-                             "error": error})
-                if a.json:
-                    Path(a.json).write_text(json.dumps({"torch": torch.__version__, "gpu": torch.cuda.get_device_name(),
-                                                        "model": a.model, "patch": a.patch, "rows": rows}, indent=1))
+                patch = x.to(memory_format=layout)
+                run = (TensorRt(config, net, patch, precision) if mode == "tensorrt"
+                       else torch.compile(model, dynamic=False) if mode == "compile" else model)
+                with arithmetic(precision):
+                    error = float(((run(patch).double() - expected).abs().max() / rms))
+                    if not error < TOLERANCE[precision]:
+                        print(f"{name}: differs by {error:.1e} of the rms, not timed", file=sys.stderr)
+                        continue
+                    ms = time_ms(lambda: run(patch), a.repeats)
+            except Exception as e:  # a peer that cannot run is no reason to lose the others
+                print(f"{name}: {type(e).__name__}: {e}".splitlines()[0], file=sys.stderr)
+                continue
+            print(f"{name:34} {ms:9.2f} ms per patch, error {error:.1e}")
+            rows.append({"precision": precision, "mode": mode, "layout": name.split()[-1], "ms_per_patch": ms,
+                         "error": error})
+            if a.json:
+                Path(a.json).write_text(json.dumps({"torch": torch.__version__, "tensorrt": trt_version,
+                                                    "gpu": torch.cuda.get_device_name(), "model": a.model,
+                                                    "patch": a.patch, "rows": rows}, indent=1))
     if not rows:
         raise SystemExit("no peer could be timed")
 

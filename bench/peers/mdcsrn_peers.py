@@ -9,6 +9,7 @@ whose answer differs from the reference network's is not timed.
 """
 import argparse
 import datetime
+import inspect
 import json
 import os
 import platform
@@ -100,17 +101,22 @@ def with_instance_norm(net):
     return net
 
 
-def export_onnx(config, net, path):
-    """Batch-norm over a batch of one is instance norm. The shape of the patch stays free."""
+def export_onnx(config, net, path, x=None):
+    """Batch-norm over a batch of one is instance norm. Without x the shape of the patch stays free."""
     copy = MDCSRN(config)
     copy.load_state_dict(net.state_dict())
     copy = with_instance_norm(copy).eval()
-    axes = {2: "d", 3: "h", 4: "w"}
-    x = torch.from_numpy(smooth_patch(SMALL_PATCH))
+    free = {}
+    if x is None:
+        x = torch.from_numpy(smooth_patch(SMALL_PATCH))
+        free = {"dynamic_axes": {name: {2: "d", 3: "h", 4: "w"} for name in ("x", "y")}}
+    # The older exporter, where a release has two: the newer one needs packages of its own.
+    if "dynamo" in inspect.signature(torch.onnx.export).parameters:
+        free["dynamo"] = False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(copy, x, str(path), opset_version=13, input_names=["x"], output_names=["y"],
-                          dynamic_axes={"x": axes, "y": axes})
+        torch.onnx.export(copy.to(x.device, x.dtype), x, str(path), opset_version=13, input_names=["x"],
+                          output_names=["y"], **free)
 
 
 class OnnxRuntime:
