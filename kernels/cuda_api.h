@@ -7,13 +7,14 @@
 // device_* or members of FeatureMaps are device memory. Work is queued on a stream and ordered by it.
 #pragma once
 
+#include "kernels/cuda_critic.h"
 #include "kernels/cuda_training.h"
 #include "kernels/cuda_types.h"
 #include "kernels/patch.h"
 
 namespace sr::cuda {
 
-inline constexpr int api_version = 3;
+inline constexpr int api_version = 4;
 
 // y = conv(prologue(x)) + bias, and the sums of y's channels: partial_sums[((p * co + c) * n_parts + part) * 2 + {0,
 // 1}] receives sum and sum of squares of the voxels of each part of the patch, n_parts = conv3d_parts(); null: nobody
@@ -134,6 +135,7 @@ struct Api {
   Result (*scatter_lines)(const LineBlock& from, const AxisLines& to, Stream stream);
 
   TrainingApi training;
+  CriticApi critic;
 };
 
 }  // namespace sr::cuda
