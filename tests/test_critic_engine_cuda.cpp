@@ -14,6 +14,13 @@
 namespace sr::train {
 namespace {
 
+// Ready for a critic, whose stream does not wait for that of the upload.
+struct Images : OnDevice<float> {
+  explicit Images(const std::vector<float>& host) : OnDevice(host) {
+    REQUIRE(api().synchronize(nullptr) == cuda::Result::ok);
+  }
+};
+
 std::unique_ptr<CriticEngine> critic_for(const CriticState& state) {
   return make_device_critic(api(), 0, state, {});
 }
@@ -36,7 +43,7 @@ TEST_CASE("the critic on the device is PyTorch's double backward to rounding") {
 
   // Added to numbers so small that they take no digits away.
   const float before = 0x1p-12f;
-  const OnDevice<float> fake(golden.fake), of_fake(std::vector<float>(golden.fake.size(), before));
+  const Images fake(golden.fake), of_fake(std::vector<float>(golden.fake.size(), before));
   engine->add_gradient(2, fake.data(), of_fake.data());
   std::vector<float> added = of_fake.back();
   for (float& g : added) g -= before;
@@ -65,7 +72,7 @@ TEST_CASE("the critic on the device is PyTorch's double backward to rounding") {
 
 TEST_CASE("a critic on the device goes on to the same bits, in any order of blocks") {
   const GoldenCritic golden;
-  const OnDevice<float> fake(golden.fake);
+  const Images fake(golden.fake);
   const auto step = [&](CriticEngine& engine) { engine.step(fake.data(), golden.batch, golden.epsilon, 1e-3); };
   const auto uncut = critic_for(golden.state);
   for (int i = 0; i < 2; i++) step(*uncut);
@@ -85,7 +92,7 @@ TEST_CASE("a critic on the device goes on to the same bits, in any order of bloc
 TEST_CASE("on the device a batch that is no number changes nothing of the critic") {
   const GoldenCritic golden;
   const auto engine = critic_for(golden.state);
-  const OnDevice<float> fake(golden.fake);
+  const Images fake(golden.fake);
   CHECK(engine->step(fake.data(), golden.batch, golden.epsilon, 1e-3).finite);
   const CriticState before = saved(*engine);
   Batch bad = golden.batch;
@@ -94,7 +101,7 @@ TEST_CASE("on the device a batch that is no number changes nothing of the critic
   CHECK(same(saved(*engine), before));
   std::vector<float> worse = golden.fake;
   worse[7] = std::numeric_limits<float>::infinity();
-  const OnDevice<float> bad_fake(worse);
+  const Images bad_fake(worse);
   CHECK_FALSE(engine->step(bad_fake.data(), golden.batch, golden.epsilon, 1e-3).finite);
   CHECK(same(saved(*engine), before));
   // Nothing of it is left in the buffers.
@@ -107,7 +114,7 @@ TEST_CASE("a critic that does not fit into the GPU's memory says what to make sm
   if (!device_is_emulated()) return;
   const GoldenCritic golden;
   const auto engine = critic_for(golden.state);
-  const OnDevice<float> fake(golden.fake);
+  const Images fake(golden.fake);
   emulation::settings().allocations_left = 2;
   std::string sentence;
   try {
