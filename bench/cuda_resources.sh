@@ -26,6 +26,8 @@ cat "$report".* | awk -v OFS='\t' '
   /Compiling entry function/ { name = $0; sub(/.*entry function ./, "", name); sub(/. for .sm_.*/, "", name)
     sub(/^void /, "", name); gsub(/sr::cuda::|\(anonymous namespace\)::/, "", name)
     gsub(/\(Precision\)1/, "tf32", name); gsub(/\(Precision\)2/, "f16", name); gsub(/\(Precision\)3/, "bf16", name)
+    gsub(/\(Pass\)0/, "forward", name); gsub(/\(Pass\)1/, "backward", name); gsub(/\(Pass\)2/, "tangent", name)
+    gsub(/\(Pass\)3/, "backward_tangent", name)
     sub(/\(.*/, "", name) }
   /bytes stack frame/ { spill = $5 + $9 }
   /Used [0-9]+ registers/ { shared = 0; for (i = 1; i <= NF; i++) { if ($i == "registers,") registers = $(i - 1)

@@ -8,7 +8,8 @@ cd "$(dirname "$0")/.."
 architecture=${1:?usage: bench/gpu_bundle.sh ARCHITECTURE, such as 90}
 cmake -S . -B build/gpu -G Ninja -DCMAKE_BUILD_TYPE=Release -DSRENGINE_CUDA=ON \
   -DSRENGINE_CUDA_ARCHITECTURES="$architecture-real" >/dev/null
-tests=(test_conv3d_cuda test_network_cuda test_conv3d_backward_cuda test_train_engine_cuda)
+tests=(test_conv3d_cuda test_network_cuda test_conv3d_backward_cuda test_train_engine_cuda
+  test_critic_cuda test_critic_engine_cuda)
 targets=(srengine_program srtrain_program srengine_cuda "${tests[@]}")
 cmake --build build/gpu --target "${targets[@]}"
 mkdir -p build/gpu/lib

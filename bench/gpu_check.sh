@@ -73,6 +73,8 @@ if wanted tests; then
   step tests network.log "${ours[@]}" SRENGINE_TEST_GPU=1 build/gpu/tests/test_network_cuda
   step tests gradients.log "${ours[@]}" SRENGINE_TEST_GPU=1 build/gpu/tests/test_conv3d_backward_cuda
   step tests training.log "${ours[@]}" SRENGINE_TEST_GPU=1 build/gpu/tests/test_train_engine_cuda
+  step tests critic.log "${ours[@]}" SRENGINE_TEST_GPU=1 build/gpu/tests/test_critic_cuda
+  step tests critic-training.log "${ours[@]}" SRENGINE_TEST_GPU=1 build/gpu/tests/test_critic_engine_cuda
 fi
 
 if wanted sanitizer; then

@@ -7,6 +7,7 @@
 // device_* or members of FeatureMaps are device memory. Work is queued on a stream and ordered by it.
 #pragma once
 
+#include "kernels/cuda_critic.h"
 #include "kernels/cuda_training.h"
 #include "kernels/cuda_types.h"
 #include "kernels/patch.h"
@@ -141,6 +142,7 @@ struct Api {
   Result (*scatter_lines)(const LineBlock& from, const AxisLines& to, Stream stream);
 
   TrainingApi training;
+  CriticApi critic;
 };
 
 }  // namespace sr::cuda

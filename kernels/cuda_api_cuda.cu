@@ -10,8 +10,10 @@
 #include "kernels/kspace_cuda.h"
 #include "kernels/limits_cuda.h"
 #include "kernels/nccl_library.h"
+#include "kernels/norm_lrelu_cuda.h"
 #include "kernels/patch_cuda.h"
 #include "kernels/statistics_cuda.h"
+#include "kernels/strided_conv3d_cuda.h"
 #include "kernels/training_cuda.h"
 
 namespace sr::cuda {
@@ -315,6 +317,12 @@ Result conv3d_backward_weights(const Conv3dBackwardWeights& conv, Stream stream)
   return launched("the gradient of weights");
 }
 
+Result copy(int64_t n, const float* from, float* to, Stream stream) {
+  return check(
+      cudaMemcpyAsync(to, from, static_cast<size_t>(n) * sizeof(float), cudaMemcpyDeviceToDevice, stream_of(stream)),
+      "copying on the GPU");
+}
+
 // ---- several ranks ----
 
 const NcclLibrary& nccl() {
@@ -498,6 +506,22 @@ constexpr Api api = {
                  .leave = leave,
                  .add_up_floats = add_up_floats,
                  .add_up_doubles = add_up_doubles},
+    .critic = {.strided_conv3d_forward = Checked<&strided_conv3d_forward>::call<"a step of the critic">,
+               .strided_conv3d_backward_data = Checked<&strided_conv3d_backward_data>::call<"a step of the critic">,
+               .strided_conv3d_partial = strided_conv3d_partial,
+               .strided_conv3d_backward_weights =
+                   Checked<&strided_conv3d_backward_weights>::call<"a step of the critic">,
+               .norm_lrelu_partial = norm_lrelu_partial,
+               .norm_lrelu_forward = Checked<&norm_lrelu_forward>::call<"a step of the critic">,
+               .norm_lrelu_backward = Checked<&norm_lrelu_backward>::call<"a step of the critic">,
+               .norm_lrelu_tangent = Checked<&norm_lrelu_tangent>::call<"a step of the critic">,
+               .norm_lrelu_backward_tangent = Checked<&norm_lrelu_backward_tangent>::call<"a step of the critic">,
+               .interpolate = Checked<&interpolate>::call<"a step of the critic">,
+               .penalty_direction = Checked<&penalty_direction>::call<"a step of the critic">,
+               .add_scaled = Checked<&add_scaled>::call<"a step of the critic">,
+               .fill = Checked<&fill>::call<"a step of the critic">,
+               .copy = copy,
+               .sum_of_long_squares = Checked<&sum_of_long_squares>::call<"a step of the critic">},
 };
 
 }  // namespace

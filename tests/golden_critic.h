@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tests/catch.h"
+#include "tests/critic_cases.h"
 #include "tools/train/critic_engine.h"
 
 namespace sr::train {
@@ -54,19 +55,6 @@ struct GoldenCritic {
     }
   };
 };
-
-// ||a - b|| / ||b||
-template <class A, class B>
-double relative_error(const std::vector<A>& a, const std::vector<B>& b) {
-  REQUIRE(a.size() == b.size());
-  double difference = 0, norm = 0;
-  for (size_t i = 0; i < a.size(); i++) {
-    const double d = static_cast<double>(a[i]) - static_cast<double>(b[i]);
-    difference += d * d;
-    norm += static_cast<double>(b[i]) * static_cast<double>(b[i]);
-  }
-  return std::sqrt(difference / norm);
-}
 
 // Everything that a critic engine does, against the golden. tolerance: of numbers relative to their norm.
 inline void check_against_golden(CriticEngine& engine, const GoldenCritic& golden, double tolerance) {

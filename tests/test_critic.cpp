@@ -2,10 +2,10 @@
 // backward.
 #include <algorithm>
 #include <cmath>
-#include <random>
 
 #include "engine/net_critic.h"
 #include "engine/status.h"
+#include "tests/critic_cases.h"
 #include "tests/golden_critic.h"
 #include "tools/train/host_critic.h"
 #include "tools/train/host_critic_ops.h"
@@ -13,30 +13,10 @@
 namespace sr::train {
 namespace {
 
-template <class T>
-std::vector<T> random_numbers(int64_t n, unsigned seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<double> normal;
-  std::vector<T> v(static_cast<size_t>(n));
-  for (T& x : v) x = static_cast<T>(normal(generator));
-  return v;
-}
-
 double dot(const std::vector<double>& a, const std::vector<double>& b) {
   double sum = 0;
   for (size_t i = 0; i < a.size(); i++) sum += a[i] * b[i];
   return sum;
-}
-
-const StridedConv kConvs[] = {
-    {1, 3, 3, 1, {5, 4, 7}}, {3, 5, 3, 2, {5, 4, 7}},     {2, 9, 3, 2, {6, 6, 6}},    {4, 2, 3, 1, {1, 1, 1}},
-    {5, 3, 3, 2, {1, 2, 1}}, {17, 13, 3, 1, {3, 9, 2}},   {37, 1, 1, 1, {1, 1, 1}},   {300, 270, 1, 1, {1, 1, 1}},
-    {3, 2, 1, 2, {5, 3, 4}}, {11, 26, 3, 2, {9, 31, 33}}, {2, 3, 3, 1, {13, 30, 29}},
-};
-
-std::string named(const StridedConv& c) {
-  return std::to_string(c.ci) + " to " + std::to_string(c.co) + ", size " + std::to_string(c.size) + ", stride " +
-         std::to_string(c.stride) + ", width " + std::to_string(c.in.w);
 }
 
 // <dy, conv(x)> is linear in x and in the weights: both ways back are its derivatives.

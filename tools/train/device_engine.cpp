@@ -14,7 +14,7 @@
 #include "engine/plan.h"
 #include "engine/status.h"
 #include "kernels/conv3d_backward.h"
-#include "tools/train/critic_engine.h"
+#include "tools/train/device_critic.h"
 #include "tools/train/parameters.h"
 
 namespace sr::train {
@@ -83,8 +83,8 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
     return output_.data();
   }
 
-  std::unique_ptr<CriticEngine> make_critic(const CriticState&, const CriticOptions&) override {
-    throw Error(Status::device_trouble, "a critic on a GPU is not there yet");
+  std::unique_ptr<CriticEngine> make_critic(const CriticState& state, const CriticOptions& options) override {
+    return make_device_critic(api_, device_, state, options);
   }
 
   std::vector<float> gradient(const Batch& batch, StepResult& result, OutputLoss* besides) override {
