@@ -171,7 +171,7 @@ class CudaBackend : public Backend {
           if (lanes_.size() == 1)
             std::copy_n(voxels, count, output->data.begin() + first);
           else
-            for (const int patch : taken) copy_part(job.grid.interior(patch), voxels, first, count, *output);
+            for (const int patch : taken) copy_inside(job.grid.interior(patch), voxels, first, count, *output);
         });
       };
       for (int first = next.fetch_add(lane.batch()); first < n && !failed; first = next.fetch_add(lane.batch())) {
@@ -194,19 +194,6 @@ class CudaBackend : public Backend {
       end = n;
       if (output && !failed) fetch();
     });
-  }
-
-  // Those of `count` voxels, from `first` on, that lie in the box.
-  static void copy_part(const Box& box, const float* voxels, int64_t first, int64_t count, Volume& to) {
-    const int64_t h = to.size.h, w = to.size.w;
-    const int z0 = std::max(box.z0, static_cast<int>(first / (h * w)));
-    const int z1 = std::min(box.z1, static_cast<int>((first + count - 1) / (h * w)) + 1);
-    for (int z = z0; z < z1; z++)
-      for (int y = box.y0; y < box.y1; y++) {
-        const int64_t row = (z * h + y) * w;
-        const int64_t begin = std::max(row + box.x0, first), end = std::min(row + box.x1, first + count);
-        if (begin < end) std::copy_n(voxels + (begin - first), end - begin, to.data.begin() + begin);
-      }
   }
 
   static constexpr int64_t volumes_reserve = int64_t{512} << 20;

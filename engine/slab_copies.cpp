@@ -84,4 +84,16 @@ void SlabDownload::fetch(int planes, const Place& place) {
   fetched_ = std::max(fetched_, end);
 }
 
+void copy_inside(const Box& box, const float* voxels, int64_t first, int64_t n, Volume& to) {
+  const int64_t h = to.size.h, w = to.size.w;
+  const int z0 = std::max(box.z0, static_cast<int>(first / (h * w)));
+  const int z1 = std::min(box.z1, static_cast<int>((first + n - 1) / (h * w)) + 1);
+  for (int z = z0; z < z1; z++)
+    for (int y = box.y0; y < box.y1; y++) {
+      const int64_t row = (z * h + y) * w;
+      const int64_t begin = std::max(row + box.x0, first), end = std::min(row + box.x1, first + n);
+      if (begin < end) std::copy_n(voxels + (begin - first), end - begin, to.data.begin() + begin);
+    }
+}
+
 }  // namespace sr

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "engine/device_array.h"
+#include "engine/patches.h"
 #include "engine/volume.h"
 
 namespace sr {
@@ -82,5 +83,8 @@ class SlabDownload {
   const float* device_ = nullptr;
   int64_t fetched_ = 0;  // voxels
 };
+
+// Those of n voxels, from `first` on, that lie in the box.
+void copy_inside(const Box& box, const float* voxels, int64_t first, int64_t n, Volume& to);
 
 }  // namespace sr

@@ -136,6 +136,24 @@ TEST_CASE("slabs come back in order, each voxel once, in pieces of any size") {
   }
 }
 
+TEST_CASE("of a piece, whatever its ends, the voxels inside a box are copied and no others") {
+  const Volume from = counting(odd, 1);
+  for (const Box& box : {Box{0, 7, 0, 3, 0, 5}, {2, 5, 1, 3, 1, 4}, {6, 7, 2, 3, 4, 5}, {0, 1, 0, 1, 0, 1}})
+    for (int64_t first = 0; first < odd.voxels(); first++)
+      for (int64_t n = 1; n <= odd.voxels() - first; n++) {
+        Volume to(odd), expected(odd);
+        copy_inside(box, from.data.data() + first, first, n, to);
+        for (int z = box.z0; z < box.z1; z++)
+          for (int y = box.y0; y < box.y1; y++)
+            for (int x = box.x0; x < box.x1; x++) {
+              const int64_t i = (int64_t{z} * odd.h + y) * odd.w + x;
+              if (i >= first && i < first + n) expected.at(z, y, x) = from.at(z, y, x);
+            }
+        if (to.data != expected.data) FAIL("voxels " << first << " to " << first + n);
+      }
+  SUCCEED();
+}
+
 TEST_CASE("copies beside the patches do not change a bit: batches, devices, passes, padding, another volume") {
   const Volume input = wavy(four_layers), smaller = wavy({13, 9, 5});
   for (const auto& [mode, pad] : {std::pair{BatchNorm::patch, Pad::reflect}, {BatchNorm::scan, Pad::zero}}) {
@@ -145,7 +163,7 @@ TEST_CASE("copies beside the patches do not change a bit: batches, devices, pass
     emulation::settings().device_count = 2;
     int n_devices = 0;
     api().device_count(&n_devices);
-    for (const int batch : {1, 3, 5, 16})
+    for (const int batch : {1, 3, 16})
       for (const auto& devices : {std::vector<int>{0}, {1, 0}}) {
         if (static_cast<int>(devices.size()) > n_devices) continue;
         INFO(to_string(mode) << ", batches of " << batch << ", " << devices.size() << " devices");
@@ -161,7 +179,7 @@ TEST_CASE("a run that was stopped leaves nothing behind for the next one") {
   const Volume input = wavy(four_layers), other = wavy({19, 9, 8});
   const std::vector<float> expected = Run().restore(other, BatchNorm::scan).data;
   const DeferredStreams deferred;
-  for (const int most : {1, 5, 16, 20, 31}) {  // of 32 patches in two passes
+  for (const int most : {1, 16, 31}) {  // of 32 patches in two passes
     Run run(api(), 3);
     CHECK_THROWS_AS(run.restore(input, BatchNorm::scan, Pad::zero, [&](int done, int) { return done < most; }), Error);
     CHECK(run.restore(other, BatchNorm::scan).data == expected);
