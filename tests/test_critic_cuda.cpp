@@ -349,7 +349,7 @@ TEST_CASE("the critic's penalty on the device, and what is done to rows of numbe
     const std::vector<double> got = squares_of();
     CHECK((got[0] == 1 && got[1] == 2));
     CHECK(std::abs(got[2] - squares) < 1e-12 * squares);
-    if (device_is_emulated()) check_orders(squares_of);
+    if (device_is_emulated() && count == 300) check_orders(squares_of);
   }
 }
 
