@@ -28,6 +28,10 @@ struct Shown {
 constexpr Shown shown[] = {
     {"step", "/loss", "loss"},
     {"step", "/input_loss", "input_loss"},
+    {"critic", "/wasserstein", "critic_wasserstein"},
+    {"generator", "/loss", "generator_loss"},
+    {"generator", "/input_loss", "generator_input_loss"},
+    {"validation", "/wasserstein", "validation_wasserstein"},
     {"validation", "/mean/psnr", "psnr"},
     {"validation", "/input/psnr", "input_psnr"},
 };
@@ -151,16 +155,22 @@ void Log::step(int64_t step, const StepResult& r, double learning_rate, double s
            {"steps_per_second", steps_per_second}});
 }
 
-void Log::validation(int64_t step, const Validation& v) {
+void Log::validation(int64_t step, const Validation& v, const Figures& figures, nlohmann::ordered_json fields) {
+  const double time = wall_time();
+  for (const auto& [name, number] : figures) {
+    fields[name] = number;
+    value(std::string("validation_") + name, time, step, number);
+  }
+  if (v.scans.empty()) return note("validation", step, fields);
   nlohmann::ordered_json scans = nlohmann::ordered_json::array();
   for (const ScanScore& scan : v.scans) {
-    nlohmann::ordered_json fields = {{"name", scan.name}};
-    fields.update(json_of(scan.result));
-    fields["input"] = json_of(scan.input);
-    scans.push_back(fields);
+    nlohmann::ordered_json of_scan = {{"name", scan.name}};
+    of_scan.update(json_of(scan.result));
+    of_scan["input"] = json_of(scan.input);
+    scans.push_back(of_scan);
   }
-  note("validation", step, {{"mean", json_of(v.result)}, {"input", json_of(v.input)}, {"scans", scans}});
-  const double time = wall_time();
+  fields.update({{"mean", json_of(v.result)}, {"input", json_of(v.input)}, {"scans", scans}});
+  note("validation", step, fields);
   for (const auto& [tag, number] : {std::pair{"psnr", v.result.psnr}, std::pair{"ssim", v.result.ssim},
                                     std::pair{"mse", v.result.mse}, std::pair{"input_psnr", v.input.psnr}})
     value(tag, time, step, number);

@@ -35,7 +35,9 @@ class Log {
   void figures(const char* kind, int64_t step, const std::string& prefix, const Figures& figures,
                nlohmann::ordered_json fields = nlohmann::ordered_json::object());
   void step(int64_t step, const StepResult& result, double learning_rate, double steps_per_second);
-  void validation(int64_t step, const Validation& validation);
+  // What scans there are, and `figures`, which also go to csv/validation_<name>.csv.
+  void validation(int64_t step, const Validation& validation, const Figures& figures = {},
+                  nlohmann::ordered_json fields = nlohmann::ordered_json::object());
 
   // All values so far of a tag that is drawn: "loss", "psnr", ... (log.cpp).
   const Curve& curve(const std::string& tag) const;
