@@ -215,12 +215,12 @@ int main(int argc, char** argv) {
   const bool gan = argc > 1 && std::string_view(argv[1]) == "gan";
   CLI::App app{gan ? "srtrain gan trains a network on, against a critic (WGAN-GP)."
                    : "srtrain trains mDCSRN networks for srengine."};
+  app.set_version_flag("--version", "srtrain " SRENGINE_VERSION);
   Options options;
   if (gan) {
     app.name("srtrain gan");
     add_gan_options(app, options);
   } else {
-    app.set_version_flag("--version", "srtrain " SRENGINE_VERSION);
     app.footer("srtrain gan trains a network on, against a critic: srtrain gan --help");
     add_options(app, options);
   }
