@@ -8,10 +8,16 @@
 namespace sr::train {
 namespace {
 
+// So that a signal comes in the middle of a run.
 struct SlowEngine final : test::FakeEngine {
+  static void wait() { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }
   StepResult step(const Batch& batch, double rate, OutputLoss* besides) override {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));  // so that a signal comes in the middle of a run
+    wait();
     return FakeEngine::step(batch, rate, besides);
+  }
+  const float* forward(const Batch& batch) override {  // of the critic's steps
+    wait();
+    return FakeEngine::forward(batch);
   }
 };
 

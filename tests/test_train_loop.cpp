@@ -14,6 +14,7 @@
 #include "tests/catch.h"
 #include "tests/fake_training.h"
 #include "tests/scan_files.h"
+#include "tests/train_runs.h"
 #include "tools/train/loop.h"
 #include "tools/train/options.h"
 #include "tools/train/parameters.h"
@@ -22,17 +23,15 @@ using namespace sr;
 using namespace sr::train;
 using sr::test::fake_batch;
 using sr::test::FakeEngine;
+using sr::test::lines;
+using sr::test::refusal;
+using sr::test::Refusal;
+using sr::test::steps_in;
 using sr::test::TemporaryFolder;
+using sr::test::tiny;
 namespace fs = std::filesystem;
 
 namespace {
-
-ModelDescription tiny() {
-  ModelDescription model;
-  model.blocks = model.units = 1;
-  model.growth = 2;
-  return model;
-}
 
 // The error falls to its least at step 20.
 Validation fake_validation(const Weights& weights, const Progress& progress) {
@@ -81,37 +80,6 @@ fs::path resume(const fs::path& path, const LoopOptions& o, const Job& job) {
   FakeEngine engine;
   SingleProcess alone;
   return sr::train::train(engine, std::move(checkpoint), o, job, alone, folder, log);
-}
-
-struct Refusal {
-  Status status = Status::ok;
-  std::string sentence;
-};
-
-template <class F>
-Refusal refusal(F call) {
-  try {
-    call();
-  } catch (const Error& e) {
-    return {e.status, e.what()};
-  } catch (const WeightsError& e) {
-    return {Status::bad_weights, e.what()};
-  }
-  return {};
-}
-
-std::vector<std::string> lines(const fs::path& path) {
-  std::ifstream file(path);
-  std::vector<std::string> result;
-  for (std::string line; std::getline(file, line);) result.push_back(line);
-  return result;
-}
-
-std::vector<int64_t> steps_in(const fs::path& log, const std::string& kind) {
-  std::vector<int64_t> steps;
-  for (const std::string& line : lines(log))
-    if (const auto record = nlohmann::json::parse(line); record.at("kind") == kind) steps.push_back(record.at("step"));
-  return steps;
 }
 
 std::vector<int64_t> up_to(int64_t n, int64_t by = 1) {

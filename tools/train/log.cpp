@@ -21,7 +21,20 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view shown_tags[] = {"loss", "input_loss", "psnr", "input_psnr"};
+// What the curves show: in which records it stands, and the tag of its CSV file.
+struct Shown {
+  const char *kind, *pointer, *tag;
+};
+constexpr Shown shown[] = {
+    {"step", "/loss", "loss"},
+    {"step", "/input_loss", "input_loss"},
+    {"critic", "/wasserstein", "critic_wasserstein"},
+    {"generator", "/loss", "generator_loss"},
+    {"generator", "/input_loss", "generator_input_loss"},
+    {"validation", "/wasserstein", "validation_wasserstein"},
+    {"validation", "/mean/psnr", "psnr"},
+    {"validation", "/input/psnr", "input_psnr"},
+};
 constexpr const char* csv_header = "Wall time,Step,Value\n";
 
 double wall_time() {
@@ -59,6 +72,10 @@ nlohmann::ordered_json json_of(const Score& score) {
 
 }  // namespace
 
+double gain(const StepResult& result) {
+  return result.input_loss > 0 ? 1 - result.loss / result.input_loss : 0;
+}
+
 Log::Log(const fs::path& folder, int64_t last_step) : folder_(folder) {
   std::error_code error;
   fs::create_directories(folder_ / "csv", error);
@@ -86,18 +103,13 @@ void Log::cut(int64_t last_step) {
 
 // Of a record that an earlier process wrote, what the curves show.
 void Log::remember(const nlohmann::json& record) {
-  const auto keep = [&](const std::string& tag, const nlohmann::json& value) {
-    Curve& curve = curves_[tag];
-    curve.steps.push_back(record.at("step").get<double>());
-    curve.values.push_back(value.is_number() ? value.get<double>() : std::numeric_limits<double>::quiet_NaN());
-  };
-  const std::string kind = record.value("kind", "");
-  if (kind == "step")
-    for (const char* tag : {"loss", "input_loss"}) keep(tag, record.value(tag, nlohmann::json()));
-  if (kind == "validation")
-    for (const char* what : {"mean", "input"})
-      if (record.contains(what) && record[what].is_object())
-        keep(*what == 'm' ? "psnr" : "input_psnr", record[what].value("psnr", nlohmann::json()));
+  for (const auto& [kind, pointer, tag] : shown) {
+    const nlohmann::json::json_pointer place(pointer);
+    if (record.value("kind", "") != kind || !record.contains(place)) continue;
+    const nlohmann::json& value = record.at(place);
+    curves_[tag].steps.push_back(record.at("step").get<double>());
+    curves_[tag].values.push_back(value.is_number() ? value.get<double>() : std::numeric_limits<double>::quiet_NaN());
+  }
 }
 
 void Log::append(File& file, const fs::path& path, const std::string& text) {
@@ -107,7 +119,7 @@ void Log::append(File& file, const fs::path& path, const std::string& text) {
 }
 
 void Log::value(const std::string& tag, double time, int64_t step, double value) {
-  if (std::ranges::find(shown_tags, tag) != std::end(shown_tags)) {  // the others would be memory for nothing
+  if (std::ranges::find(shown, tag, &Shown::tag) != std::end(shown)) {  // the others would be memory for nothing
     curves_[tag].steps.push_back(static_cast<double>(step));
     curves_[tag].values.push_back(value);
   }
@@ -125,32 +137,40 @@ void Log::note(const char* kind, int64_t step, nlohmann::ordered_json fields) {
          record.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
 }
 
-void Log::step(int64_t step, const StepResult& r, double learning_rate, double steps_per_second) {
-  const double gain = r.input_loss > 0 ? 1 - r.loss / r.input_loss : 0, time = wall_time();
-  const std::pair<const char*, double> values[] = {
-      {"loss", r.loss},
-      {"input_loss", r.input_loss},
-      {"gain", gain},
-      {"learning_rate", learning_rate},
-      {"gradient_norm", r.gradient_norm},
-      {"steps_per_second", steps_per_second},
-  };
-  nlohmann::ordered_json fields = nlohmann::ordered_json::object();
-  for (const auto& [tag, number] : values) fields[tag] = number;
-  note("step", step, fields);
-  for (const auto& [tag, number] : values) value(tag, time, step, number);
+void Log::figures(const char* kind, int64_t step, const std::string& prefix, const Figures& figures,
+                  nlohmann::ordered_json fields) {
+  const double time = wall_time();
+  for (const auto& [name, number] : figures) fields[name] = number;
+  note(kind, step, fields);
+  for (const auto& [name, number] : figures) value(prefix + name, time, step, number);
 }
 
-void Log::validation(int64_t step, const Validation& v) {
+void Log::step(int64_t step, const StepResult& r, double learning_rate, double steps_per_second) {
+  figures("step", step, "",
+          {{"loss", r.loss},
+           {"input_loss", r.input_loss},
+           {"gain", gain(r)},
+           {"learning_rate", learning_rate},
+           {"gradient_norm", r.gradient_norm},
+           {"steps_per_second", steps_per_second}});
+}
+
+void Log::validation(int64_t step, const Validation& v, const Figures& figures, nlohmann::ordered_json fields) {
+  const double time = wall_time();
+  for (const auto& [name, number] : figures) {
+    fields[name] = number;
+    value(std::string("validation_") + name, time, step, number);
+  }
+  if (v.scans.empty()) return note("validation", step, fields);
   nlohmann::ordered_json scans = nlohmann::ordered_json::array();
   for (const ScanScore& scan : v.scans) {
-    nlohmann::ordered_json fields = {{"name", scan.name}};
-    fields.update(json_of(scan.result));
-    fields["input"] = json_of(scan.input);
-    scans.push_back(fields);
+    nlohmann::ordered_json of_scan = {{"name", scan.name}};
+    of_scan.update(json_of(scan.result));
+    of_scan["input"] = json_of(scan.input);
+    scans.push_back(of_scan);
   }
-  note("validation", step, {{"mean", json_of(v.result)}, {"input", json_of(v.input)}, {"scans", scans}});
-  const double time = wall_time();
+  fields.update({{"mean", json_of(v.result)}, {"input", json_of(v.input)}, {"scans", scans}});
+  note("validation", step, fields);
   for (const auto& [tag, number] : {std::pair{"psnr", v.result.psnr}, std::pair{"ssim", v.result.ssim},
                                     std::pair{"mse", v.result.mse}, std::pair{"input_psnr", v.input.psnr}})
     value(tag, time, step, number);

@@ -1,6 +1,6 @@
 // What happened in a run, for people, for programs and for TensorBoard's readers.
 //
-//   log.jsonl       one JSON object a line: {"kind": "start" | "resume" | "step" | "validation", "step": 10, ...}
+//   log.jsonl       one JSON object a line: {"kind": "step", "step": 10, ...}; docs/training.md has the kinds
 //   csv/<tag>.csv   "Wall time,Step,Value" and a line a record, as TensorBoard's own downloads have it
 #pragma once
 
@@ -10,12 +10,17 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "tools/train/curves.h"
 #include "tools/train/training_engine.h"
 #include "tools/train/validate.h"
 
 namespace sr::train {
+
+// 1 - loss / input_loss: 0 is what doing nothing gives, 1 perfect.
+double gain(const StepResult& result);
 
 class Log {
  public:
@@ -25,10 +30,16 @@ class Log {
 
   // Each is in the file when the call returns.
   void note(const char* kind, int64_t step, nlohmann::ordered_json fields);
+  // A record of figures after `fields`, each of which also goes to csv/<prefix><name>.csv.
+  using Figures = std::vector<std::pair<const char*, double>>;
+  void figures(const char* kind, int64_t step, const std::string& prefix, const Figures& figures,
+               nlohmann::ordered_json fields = nlohmann::ordered_json::object());
   void step(int64_t step, const StepResult& result, double learning_rate, double steps_per_second);
-  void validation(int64_t step, const Validation& validation);
+  // What scans there are, and `figures`, which also go to csv/validation_<name>.csv.
+  void validation(int64_t step, const Validation& validation, const Figures& figures = {},
+                  nlohmann::ordered_json fields = nlohmann::ordered_json::object());
 
-  // All values of a tag so far: "loss", "input_loss", "psnr" or "input_psnr".
+  // All values so far of a tag that is drawn: "loss", "psnr", ... (log.cpp).
   const Curve& curve(const std::string& tag) const;
 
  private:

@@ -1,65 +1,15 @@
 #include "tools/train/loop.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
-#include <cstdio>
 
 #include "engine/status.h"
 #include "tools/progress.h"
+#include "tools/train/loop_parts.h"
 
 namespace sr::train {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-// "step 1200 of 800000  loss 0.0213  gain 12.3 %  1.25 steps/s  177:12:01 left", on one line that is redrawn on a
-// terminal, on a line of its own every ten seconds in a log.
-class StepLine {
- public:
-  StepLine(int64_t first, int64_t total, bool quiet) : first_(first), total_(total), quiet_(quiet) {}
-  ~StepLine() { end(); }
-  void update(int64_t step, const StepResult& result) {
-    const auto pause = terminal_ ? std::chrono::milliseconds(200) : std::chrono::seconds(10);
-    if (quiet_ || (step < total_ && Clock::now() - drawn_ < pause)) return;
-    drawn_ = Clock::now();
-    const std::string line =
-        fmt::format("step {} of {}  loss {:.5f}  gain {:.1f} %  {:.3g} steps/s  {} left", step, total_, result.loss,
-                    result.input_loss > 0 ? 100 * (1 - result.loss / result.input_loss) : 0, rate(step),
-                    rate(step) > 0 ? clock_time(static_cast<double>(total_ - step) / rate(step)) : "?");
-    if (terminal_)
-      std::fputs(("\r" + line + "\x1b[K").c_str(), stderr), open_ = true;
-    else
-      note(line);
-  }
-  // A line that stays, above the one that is redrawn.
-  void say(const std::string& line) {
-    if (quiet_) return;
-    end();
-    note(line);
-  }
-  double rate(int64_t step) const {
-    const double seconds = seconds_since(start_) - paused_;
-    return seconds > 0 ? static_cast<double>(step - first_) / seconds : 0;
-  }
-  void pause(double seconds) { paused_ += seconds; }  // validation is not what a step takes
-
- private:
-  void end() {
-    if (open_) note("");
-    open_ = false;
-  }
-  int64_t first_, total_;
-  bool quiet_, terminal_ = ::isatty(STDERR_FILENO) != 0, open_ = false;
-  double paused_ = 0;
-  Clock::time_point start_ = Clock::now(), drawn_ = start_;
-};
 
 // What comes after each step. All ranks ask together and get the same answer, or else one would wait for another that
 // has left. here: whether this rank was told to stop; unfinished: its validation of this step was cut short.
@@ -82,7 +32,7 @@ class Run {
         collective_(collective),
         folder_(folder),
         log_(log),
-        line_(c_.state.step, options.steps, options.quiet) {}
+        line_(options.quiet) {}
 
   std::filesystem::path operator()() {
     engine_.load(c_.weights, c_.state);
@@ -126,19 +76,20 @@ class Run {
                       "--init {} starts another run with a lower --lr or with --clip",
                       done + 1, folder_.path().string(), saved_step_, folder_.last().string()));
     c_.state.step = done + 1;
-    if (!c_.average.empty()) average();
-    if (c_.state.step % std::max<int64_t>(o_.log_every, 1) == 0 || c_.state.step == o_.steps)
-      log_.step(c_.state.step, result, rate, line_.rate(c_.state.step));
-    line_.update(c_.state.step, result);
+    if (!c_.average.empty()) update_average(c_.average, engine_.parameters(), o_.average, c_.state.step);
+    pace_.add(watch_.lap());
+    const bool last = c_.state.step == o_.steps;
+    if (last || c_.state.step % std::max<int64_t>(o_.log_every, 1) == 0)
+      log_.step(c_.state.step, result, rate, pace_.per_second());
+    if (last || line_.due()) draw_line(result);
   }
 
-  // In double, for in float32 a small share of a small difference would be rounded away. The first steps count for
-  // more, so that the random numbers of the beginning are soon forgotten.
-  void average() {
-    const auto t = static_cast<double>(c_.state.step);
-    const double keep = std::min(o_.average, (1 + t) / (10 + t));
-    const std::vector<float> row = engine_.parameters();
-    for (size_t i = 0; i < row.size(); ++i) c_.average[i] = keep * c_.average[i] + (1 - keep) * row[i];
+  // "step 1200 of 800000  loss 0.0213  gain 12.3 %  1.25 steps/s  177:12:01 left"
+  void draw_line(const StepResult& result) {
+    const double rate = pace_.per_second();
+    line_.draw(fmt::format("step {} of {}  loss {:.5f}  gain {:.1f} %  {:.3g} steps/s  {} left", c_.state.step,
+                           o_.steps, result.loss, 100 * gain(result), rate,
+                           rate > 0 ? clock_time(static_cast<double>(o_.steps - c_.state.step) / rate) : "?"));
   }
 
   void fetch() { engine_.save(c_.weights, c_.state); }
@@ -157,15 +108,10 @@ class Run {
   bool validate() {
     if (!job_.validate) return true;
     fetch();
-    const Clock::time_point start = Clock::now();
-    Validation v;
-    try {
-      v = job_.validate(trained_weights(c_), [this](int, int) { return !stopped(); });
-    } catch (const Error& e) {
-      if (e.status == Status::interrupted) return false;
-      throw;
-    }
-    line_.pause(seconds_since(start));
+    const std::optional<Validation> done = validate_unless_stopped(job_, c_);
+    watch_.lap();  // validation is not what a step takes
+    if (!done) return false;
+    const Validation& v = *done;
     c_.validated_step = c_.state.step;
     log_.validation(c_.state.step, v);
     const bool best = !c_.best_mse || v.result.mse < *c_.best_mse;
@@ -176,9 +122,7 @@ class Run {
     }
     save();  // best.bin and the knowledge of what is the best belong together
     draw();
-    line_.say(fmt::format("step {}: validation PSNR {:.3f} dB (input {:.3f}), SSIM {:.4f} ({:.4f}), MSE {:.4g}{}",
-                          c_.state.step, v.result.psnr, v.input.psnr, v.result.ssim, v.input.ssim, v.result.mse,
-                          best ? ", the best so far" : ""));
+    line_.say(fmt::format("step {}: {}{}", c_.state.step, summary(v), best ? ", the best so far" : ""));
     return true;
   }
 
@@ -191,8 +135,7 @@ class Run {
 
   void draw() {
     folder_.save_picture(curves_png(
-        {{"LOSS", {{"OUTPUT", &log_.curve("loss")}, {"INPUT", &log_.curve("input_loss")}}},
-         {"VALIDATION PSNR (DB)", {{"OUTPUT", &log_.curve("psnr")}, {"INPUT", &log_.curve("input_psnr")}}}}));
+        {{"LOSS", {{"OUTPUT", &log_.curve("loss")}, {"INPUT", &log_.curve("input_loss")}}}, psnr_panel(log_)}));
   }
 
   TrainingEngine& engine_;
@@ -203,6 +146,8 @@ class Run {
   RunFolder& folder_;
   Log& log_;
   StepLine line_;
+  Stopwatch watch_;
+  Pace pace_;
   int64_t saved_step_ = 0;
 };
 

@@ -72,12 +72,12 @@ std::pair<std::string, int> parse_favour(const std::string& text) {
   return {text.substr(0, sign), times};
 }
 
+const auto positive = CLI::Range(int64_t{1}, int64_t{1} << 40);
+const auto not_negative = CLI::Range(int64_t{0}, int64_t{1} << 40);
+
 }  // namespace
 
-void add_options(CLI::App& app, Options& o) {
-  const auto positive = CLI::Range(int64_t{1}, int64_t{1} << 40);
-  const auto not_negative = CLI::Range(int64_t{0}, int64_t{1} << 40);
-
+void add_data_options(CLI::App& app, Options& o) {
   CLI::Option_group* data = app.add_option_group("Data");
   data->add_option("--data", o.data.folder, "folder of high-resolution NIfTI scans")->required();
   data->add_option("--val", o.data.validation, "subjects for validation: a share of them, or a file that lists them")
@@ -104,10 +104,9 @@ void add_options(CLI::App& app, Options& o) {
   data->add_option("--loading-threads", o.data.loading_threads, "threads that prepare batches")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
+}
 
-  CLI::Option_group* network = app.add_option_group("Network");
-  network->add_option("--model", o.model, "such as b4u4 or b4u4,k=16,residual (default: that of --init, or b4u4)");
-  network->add_option("--init", o.init, "weights file to begin with (default: random numbers)");
+void add_preparation_options(CLI::Option_group* network, Options& o) {
   network->add_option("--normalization", o.normalization,
                       "none, scale:N, zscore, foreground, percentile:P (default: that of --init, or foreground)");
   add_choice<Interpolation>(network, "--input", o.input,
@@ -116,8 +115,9 @@ void add_options(CLI::App& app, Options& o) {
   add_choice<BatchNorm>(network, "--batch-norm", o.batch_norm,
                         {{"patch", BatchNorm::patch}, {"running", BatchNorm::running}, {"scan", BatchNorm::scan}},
                         "how the trained network is run and validated (default: that of the model)");
+}
 
-  CLI::Option_group* optimisation = app.add_option_group("Optimisation");
+void add_step_options(CLI::Option_group* optimisation, Options& o) {
   optimisation->add_option("--steps", o.loop.steps, "in all, those before --resume included")
       ->check(positive)
       ->capture_default_str();
@@ -130,14 +130,9 @@ void add_options(CLI::App& app, Options& o) {
   optimisation->add_option("--lr", o.loop.schedule.rate, "learning rate")
       ->check(CLI::Range(1e-12, 10.0))
       ->capture_default_str();
-  optimisation->add_option("--warm-up", o.loop.schedule.warm_up, "steps over which it rises")->check(not_negative);
-  using enum Schedule::Kind;
-  add_choice<Schedule::Kind>(
-      optimisation, "--schedule", o.loop.schedule.kind,
-      {{"constant", constant}, {"cosine", cosine}, {"linear", linear}, {"step", Schedule::Kind::step}},
-      "how it falls (default: constant)");
-  optimisation->add_option("--decay", o.loop.schedule.decay, "the last share of the run, over which it falls")
-      ->check(CLI::Range(0.0, 1.0));
+}
+
+void add_update_options(CLI::Option_group* optimisation, Options& o) {
   optimisation->add_option("--clip", o.training.clip, "the gradient's largest norm, 0: any")
       ->check(CLI::Range(0.0, 1000.0));
   optimisation->add_option("--momentum", o.training.norm_momentum, "a batch's share in running statistics")
@@ -146,7 +141,9 @@ void add_options(CLI::App& app, Options& o) {
   optimisation->add_flag("--frozen-norm", o.training.frozen_norm, "batch-norm by the running statistics of --init");
   optimisation->add_option("--average", o.loop.average, "decay of a moving average of the weights, such as 0.999")
       ->check(CLI::Range(0.0, 0.999999999));
+}
 
+void add_compute_options(CLI::App& app, Options& o) {
   CLI::Option_group* compute = app.add_option_group("Compute");
   add_device_option(compute, o.device.device,
                     "auto, cpu, cuda or cuda:N; auto: the first GPU, or the CPU where there is none");
@@ -159,7 +156,9 @@ void add_options(CLI::App& app, Options& o) {
                              {"winograd2", ConvAlgorithm::winograd2},
                              {"direct", ConvAlgorithm::direct}},
                             "how 3x3x3 convolutions are computed (default: winograd4)");
+}
 
+void add_run_options(CLI::App& app, Options& o) {
   CLI::Option_group* run = app.add_option_group("Run");
   run->add_option("--out", o.out, "folder of the run")->required();
   run->add_flag("--resume", o.resume, "go on with the run in this folder");
@@ -171,6 +170,29 @@ void add_options(CLI::App& app, Options& o) {
       ->capture_default_str();
   run->add_option("--log-every", o.loop.log_every, "steps")->check(positive)->capture_default_str();
   run->add_flag("-q,--quiet", o.loop.quiet, "no progress, no notes");
+}
+
+void add_options(CLI::App& app, Options& o) {
+  add_data_options(app, o);
+  CLI::Option_group* network = app.add_option_group("Network");
+  network->add_option("--model", o.model, "such as b4u4 or b4u4,k=16,residual (default: that of --init, or b4u4)");
+  network->add_option("--init", o.init, "weights file to begin with (default: random numbers)");
+  add_preparation_options(network, o);
+
+  CLI::Option_group* optimisation = app.add_option_group("Optimisation");
+  add_step_options(optimisation, o);
+  optimisation->add_option("--warm-up", o.loop.schedule.warm_up, "steps over which it rises")->check(not_negative);
+  using enum Schedule::Kind;
+  add_choice<Schedule::Kind>(
+      optimisation, "--schedule", o.loop.schedule.kind,
+      {{"constant", constant}, {"cosine", cosine}, {"linear", linear}, {"step", Schedule::Kind::step}},
+      "how it falls (default: constant)");
+  optimisation->add_option("--decay", o.loop.schedule.decay, "the last share of the run, over which it falls")
+      ->check(CLI::Range(0.0, 1.0));
+  add_update_options(optimisation, o);
+
+  add_compute_options(app, o);
+  add_run_options(app, o);
 }
 
 void interpret(Options& o) {
@@ -192,6 +214,7 @@ void interpret(Options& o) {
   if (o.training.frozen_norm && o.init.empty())
     throw Error(Status::bad_usage,
                 "--frozen-norm: random weights have no running statistics to keep; give --init as well");
+  if (o.gan) interpret_gan(o);
 }
 
 Weights starting_weights(const Options& o) {
@@ -233,17 +256,21 @@ nlohmann::json options_that_matter(const Options& o, const Weights& start) {
                       {"--blur", d.blur},
                       {"--intensity", d.intensity},
                       {"--model", to_json(start.model)},
-                      {"--init", o.init.empty() ? "" : start.sha256},
+                      {o.init_option(), o.init.empty() ? "" : start.sha256},
                       {"--normalization", to_string(start.normalization)},
                       {"--batch", d.batch},
                       {"--patch", d.patch},
                       {"--lr", l.schedule.rate},
-                      {"--warm-up", l.schedule.warm_up},
-                      {"--schedule", to_string(l.schedule.kind)},
                       {"--clip", o.training.clip},
                       {"--momentum", o.training.norm_momentum},
                       {"--frozen-norm", o.training.frozen_norm},
                       {"--average", l.average}};
+  if (o.gan) {
+    j.update(gan_options_that_matter(*o.gan));
+  } else {
+    j["--warm-up"] = l.schedule.warm_up;
+    j["--schedule"] = to_string(l.schedule.kind);
+  }
   // Left out where not given: runs of programs that did not know them yet can be resumed.
   if (l.schedule.decay) j["--decay"] = *l.schedule.decay;
   if (d.axes) j["--axes"] = true;

@@ -1,4 +1,4 @@
-// The command line of srtrain.
+// The command line of srtrain, and of srtrain gan.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -10,6 +10,7 @@
 
 #include "tools/device_option.h"
 #include "tools/train/data.h"
+#include "tools/train/gan_loop.h"
 #include "tools/train/loop.h"
 #include "tools/train/training_engine.h"
 #include "weights/weights_file.h"
@@ -33,9 +34,23 @@ struct Options {
   LoopOptions loop;
   std::filesystem::path out;
   bool resume = false;
+
+  std::optional<GanOptions> gan;  // of srtrain gan alone; --generator is `init`
+  const char* init_option() const { return gan ? "--generator" : "--init"; }
 };
 
 void add_options(CLI::App& app, Options& options);
+
+// Those of srtrain gan, with its defaults. gan_options.cpp.
+void add_gan_options(CLI::App& app, Options& options);
+
+// What both have: groups of options, in the order of --help.
+void add_data_options(CLI::App& app, Options& options);
+void add_preparation_options(CLI::Option_group* network, Options& options);
+void add_step_options(CLI::Option_group* optimisation, Options& options);
+void add_update_options(CLI::Option_group* optimisation, Options& options);
+void add_compute_options(CLI::App& app, Options& options);
+void add_run_options(CLI::App& app, Options& options);
 
 // Words become values. Throws Error{bad_usage}.
 void interpret(Options& options);
@@ -46,5 +61,9 @@ Weights starting_weights(const Options& options);
 
 // Every option that the numbers depend on, by name, for --resume to compare. `start` is starting_weights()'s.
 nlohmann::json options_that_matter(const Options& options, const Weights& start);
+
+// Of srtrain gan: words become values, and which of them matter.
+void interpret_gan(Options& options);
+nlohmann::json gan_options_that_matter(const GanOptions& gan);
 
 }  // namespace sr::train

@@ -6,10 +6,13 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <span>
+#include <utility>
 
 #include "engine/status.h"
 #include "tools/train/parameters.h"
@@ -36,7 +39,8 @@ std::string checksum(const std::string& description, Bytes numbers) {
   return sha256_hex(bytes_of(description + sha256_hex(numbers)));
 }
 
-// state.bin is a safetensors file: "average" (F64), "m", "v", and the weights under "weights."
+// state.bin is a safetensors file: "average" (F64), "m", "v", the weights under "weights.", and of a run against a
+// critic "critic.parameters", "critic.m", "critic.v".
 struct StateWriter {
   std::vector<uint8_t> data;
   std::vector<SafetensorsEntry> entries;
@@ -56,7 +60,19 @@ std::vector<T> numbers_of(Bytes bytes) {
   return values;
 }
 
+// The rows of a critic, by their names in state.bin.
+template <class State>  // CriticState, const or not
+auto rows_of(State& critic) {
+  return std::array{std::pair{"critic.parameters", &critic.parameters}, std::pair{"critic.m", &critic.optimiser.m},
+                    std::pair{"critic.v", &critic.optimiser.v}};
+}
+
 }  // namespace
+
+std::string place(const Checkpoint& c) {
+  if (!c.gan) return fmt::format("step {}", c.state.step);
+  return fmt::format("critic step {}, generator step {}", c.gan->critic.optimiser.step, c.state.step);
+}
 
 std::vector<uint8_t> to_bytes(const Checkpoint& c) {
   StateWriter writer;
@@ -66,6 +82,8 @@ std::vector<uint8_t> to_bytes(const Checkpoint& c) {
   writer.add("v", ElementType::f32, row(c.state.v), c.state.v);
   for (const auto& [name, tensor] : c.weights.tensors)
     writer.add("weights." + name, ElementType::f32, tensor.shape, tensor.data);
+  if (c.gan)
+    for (const auto& [name, values] : rows_of(c.gan->critic)) writer.add(name, ElementType::f32, row(*values), *values);
   nlohmann::json description = {{"step", c.state.step},
                                 {"best_step", c.best_step},
                                 {"validated_step", c.validated_step},
@@ -74,6 +92,7 @@ std::vector<uint8_t> to_bytes(const Checkpoint& c) {
                                 {"normalization", to_json(c.weights.normalization)},
                                 {"provenance", c.weights.provenance}};
   if (c.best_mse) description["best_mse"] = *c.best_mse;  // the shortest text that reads back as the same double
+  if (c.gan) description["gan"] = to_json(*c.gan);
   const std::string text = description.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   const std::string header = safetensors_header(
       {{"srtrain.format", format_version}, {"srtrain.state", text}, {"srtrain.sha256", checksum(text, writer.data)}},
@@ -110,9 +129,13 @@ Checkpoint checkpoint_from(Bytes bytes, const std::string& where) {
     c.weights.normalization = normalization_from_json(description.at("normalization"), where);
     c.weights.provenance = description.at("provenance");
     if (description.contains("best_mse")) c.best_mse = description.at("best_mse").get<double>();
+    if (description.contains("gan")) c.gan = gan_state_from_json(description.at("gan"), where);
   } catch (const nlohmann::json::exception& e) {
     throw WeightsError(fmt::format("{}: its description makes no sense ({})", where, e.what()));
   }
+  std::map<std::string, std::vector<float>*> rows{{"m", &c.state.m}, {"v", &c.state.v}};
+  if (c.gan)
+    for (const auto& [name, values] : rows_of(c.gan->critic)) rows[name] = values;
   for (const SafetensorsEntry& entry : file.tensors) {
     const Bytes numbers = file.bytes_of(entry);
     if (entry.name == "average" && entry.type == ElementType::f64) {
@@ -121,10 +144,8 @@ Checkpoint checkpoint_from(Bytes bytes, const std::string& where) {
     }
     if (entry.type != ElementType::f32)
       throw WeightsError(fmt::format("{}: {} has another type of numbers than it should", where, shown(entry.name)));
-    if (entry.name == "m")
-      c.state.m = numbers_of<float>(numbers);
-    else if (entry.name == "v")
-      c.state.v = numbers_of<float>(numbers);
+    if (const auto found = rows.find(entry.name); found != rows.end())
+      *found->second = numbers_of<float>(numbers);
     else if (entry.name.starts_with("weights."))
       c.weights.tensors[entry.name.substr(8)] = {entry.shape, numbers_of<float>(numbers)};
     else
@@ -134,6 +155,7 @@ Checkpoint checkpoint_from(Bytes bytes, const std::string& where) {
   const auto n = static_cast<size_t>(parameter_count(parameter_ranges(c.weights)));
   if (c.state.m.size() != n || c.state.v.size() != n || (!c.average.empty() && c.average.size() != n))
     throw WeightsError(fmt::format("{}: does not hold {} moments for as many weights", where, n));
+  if (c.gan) check_rows(c.gan->critic, where);
   return c;
 }
 
@@ -157,6 +179,8 @@ Weights trained_weights(const Checkpoint& c) {
     scatter_parameters(row, parameter_ranges(weights), weights);
   }
   weights.provenance["steps"] = c.state.step;
+  if (c.gan)
+    weights.provenance["gan"] = {{"critic_steps", c.gan->critic.optimiser.step}, {"generator_steps", c.state.step}};
   return weights;
 }
 
@@ -214,13 +238,13 @@ void RunFolder::save(const Checkpoint& checkpoint) {
     Weights weights = trained_weights(checkpoint);
     save_weights(last(), weights);
     write_file_whole(state(), to_bytes(checkpoint));
-    saved_step_ = checkpoint.state.step;
+    saved_place_ = place(checkpoint);
   } catch (const NotWritten& e) {
     throw Error(Status::bad_output,
                 fmt::format("{}; {}", e.what(),
-                            saved_step_ ? fmt::format("the checkpoint of step {} is intact: make room, then --resume",
-                                                      *saved_step_)
-                                        : "the run needs a folder that can be written"));
+                            saved_place_
+                                ? fmt::format("the checkpoint of {} is intact: make room, then --resume", *saved_place_)
+                                : "the run needs a folder that can be written"));
   }
 }
 
@@ -250,8 +274,9 @@ void RunFolder::refuse_other_options(const nlohmann::json& there, const nlohmann
   if (const auto list = differences(there, here); !list.empty())
     throw Error(Status::bad_usage,
                 fmt::format("--resume: {} was begun otherwise: {}; give the same options, or start another run with "
-                            "--init {}",
-                            folder_.string(), fmt::join(list, "; "), last().string()));
+                            "{} {}",
+                            folder_.string(), fmt::join(list, "; "),
+                            here.contains("--generator") ? "--generator" : "--init", last().string()));
 }
 
 }  // namespace sr::train

@@ -3,7 +3,7 @@
 //   state.bin   all that the run needs to go on: one file, so that no moment at which the program is killed leaves
 //               halves of two checkpoints
 //   last.bin    the weights of that checkpoint, as a weights file: what `srengine run` takes
-//   best.bin    those of the validation with the least mean squared error
+//   best.bin    those of the validation with the least mean squared error, or Wasserstein estimate
 //   log.jsonl, csv/, curves.png   tools/train/log.h, curves.h
 #pragma once
 
@@ -11,8 +11,10 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <string>
 #include <vector>
 
+#include "tools/train/gan_state.h"
 #include "tools/train/training_engine.h"
 #include "weights/file_io.h"
 #include "weights/weights_file.h"
@@ -26,7 +28,13 @@ struct Checkpoint {
   std::optional<double> best_mse;
   int64_t best_step = 0, validated_step = 0;          // the last validation's
   nlohmann::json options = nlohmann::json::object();  // those that the numbers depend on, by name
+  std::optional<GanState> gan;                        // of a run against a critic
+
+  int64_t steps() const { return state.step + (gan ? gan->critic.optimiser.step : 0); }  // of both networks
 };
+
+// "step 4"; "critic step 12, generator step 3".
+std::string place(const Checkpoint& checkpoint);
 
 // Before the first step.
 Checkpoint first_checkpoint(Weights weights, bool with_average, nlohmann::json options);
@@ -68,7 +76,7 @@ class RunFolder {
  private:
   std::filesystem::path folder_;
   int lock_ = -1;
-  std::optional<int64_t> saved_step_;  // for sentences
+  std::optional<std::string> saved_place_;  // for sentences
 };
 
 }  // namespace sr::train

@@ -1,4 +1,5 @@
-// srtrain: trains the networks that srengine runs. Exit codes are those of engine/status.h; docs/training.md.
+// srtrain: trains the networks that srengine runs; srtrain gan: trains them on against a critic. Exit codes are those
+// of engine/status.h; docs/training.md.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -10,6 +11,7 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <string_view>
 
 #include "engine/status.h"
 #include "tools/interrupt.h"
@@ -40,10 +42,25 @@ void must_agree(Collective& collective, const nlohmann::json& here, Status statu
     throw Error(status, fmt::format("{}, against rank 0: {}", sentence, fmt::join(list, "; ")));
 }
 
+void refuse_other_kind(const Options& o, const RunFolder& folder, const Checkpoint& checkpoint) {
+  if (o.gan.has_value() == checkpoint.gan.has_value()) return;
+  throw Error(
+      Status::bad_usage,
+      fmt::format("--resume: {} holds a run of {}, which {} goes on with; {} {} starts another run, in another "
+                  "folder",
+                  folder.path().string(), o.gan ? "plain srtrain" : "srtrain gan",
+                  o.gan ? "srtrain --resume" : "srtrain gan --resume", o.init_option(), folder.last().string()));
+}
+
 // Where rank 0 begins: anew, or with what is in the folder.
 Checkpoint beginning(const Options& o, const RunFolder& folder, const Weights& start, const nlohmann::json& matter) {
-  if (!o.resume) return first_checkpoint(start, o.loop.average > 0, matter);
+  if (!o.resume) {
+    Checkpoint checkpoint = first_checkpoint(start, o.loop.average > 0, matter);
+    if (o.gan) checkpoint.gan = first_gan_state(o.gan->model, o.gan->seed);
+    return checkpoint;
+  }
   Checkpoint checkpoint = folder.load();
+  refuse_other_kind(o, folder, checkpoint);
   nlohmann::json there = checkpoint.options;
   there.erase("split");  // compared later, when the scans have been read
   folder.refuse_other_options(there, matter);
@@ -54,8 +71,8 @@ void refuse_other_scans(const Options& o, const RunFolder& folder, const Checkpo
   if (o.resume && checkpoint.options.at("split") != data.split)
     throw Error(Status::bad_usage,
                 fmt::format("--resume: the scans in {}, or how they are split, are not those that {} was begun with; "
-                            "bring them back, or start another run with --init {}",
-                            o.data.folder.string(), folder.path().string(), folder.last().string()));
+                            "bring them back, or start another run with {} {}",
+                            o.data.folder.string(), folder.path().string(), o.init_option(), folder.last().string()));
 }
 
 // Validation is rank 0's alone: the processors that the other ranks leave idle meanwhile are its own.
@@ -72,22 +89,27 @@ RestoreOptions validation_options(const Options& o) {
 std::filesystem::path lead(TrainingEngine& engine, Checkpoint checkpoint, const Options& o, const Data& data,
                            const nlohmann::json& matter, Job& job, Collective& collective, RunFolder& folder) {
   checkpoint.options["split"] = data.split;
-  Log log(folder.path(), checkpoint.state.step);
+  Log log(folder.path(), checkpoint.steps());
   nlohmann::ordered_json first = {{"version", SRENGINE_VERSION}, {"device", engine.describe()},
                                   {"ranks", collective.size()},  {"steps", o.loop.steps},
                                   {"options", matter},           {"data", o.data.folder.string()},
                                   {"split", data.split},         {"skipped", data.skipped}};
-  log.note(o.resume ? "resume" : "start", checkpoint.state.step, first);
+  log.note(o.resume ? "resume" : "start", checkpoint.steps(), first);
   const std::string ranks = collective.size() > 1 ? fmt::format(" in each of {} processes", collective.size()) : "";
   if (!o.loop.quiet) note(fmt::format("{} on {}{}", checkpoint.weights.model.name(), engine.describe(), ranks));
   for (const auto& skipped : data.skipped)
     note(fmt::format("srtrain: warning: {} is left out: {}", skipped.value("path", ""), skipped.value("reason", "")));
   if (data.validation.count > 0) job.validate = Validator(data.validation, validation_options(o));
+  if (o.gan) return train_gan(engine, std::move(checkpoint), o.loop, *o.gan, job, folder, log);
   return train(engine, std::move(checkpoint), o.loop, job, collective, folder, log);
 }
 
 void run(Options& o, Collective& collective) {
   interpret(o);
+  if (o.gan && collective.size() > 1)
+    throw Error(Status::bad_usage, fmt::format("srtrain gan trains in one process, and {} were started; start it "
+                                               "without mpirun, torchrun or srun's --ntasks",
+                                               collective.size()));
   const Weights start = starting_weights(o);
   o.data.input = start.model.input;
   o.data.normalization = start.normalization;
@@ -135,11 +157,11 @@ struct Failure {
   std::string sentence;
 };
 
-Failure failure_of(const std::exception_ptr& exception) {
+Failure failure_of(const std::exception_ptr& exception, const char* program) {
   try {
     std::rethrow_exception(exception);
   } catch (const CLI::ParseError& e) {
-    return {Status::bad_usage, std::string(e.what()) + " (srtrain --help lists the options)"};
+    return {Status::bad_usage, fmt::format("{} ({} --help lists the options)", e.what(), program)};
   } catch (const WeightsError& e) {
     return {Status::bad_weights, e.what()};
   } catch (const Error& e) {
@@ -175,7 +197,7 @@ int run_or_report(Options& options, const std::exception_ptr& bad_usage) {
     const bool said = e.said || collective->fail(e.status, e.what());
     return said ? static_cast<int>(e.status) : report({e.status, e.what()});
   } catch (...) {
-    const Failure failure = failure_of(std::current_exception());
+    const Failure failure = failure_of(std::current_exception(), options.gan ? "srtrain gan" : "srtrain");
     const bool said = collective->fail(failure.status, failure.sentence);
     return said ? static_cast<int>(failure.status) : report(failure);
   }
@@ -190,13 +212,21 @@ int main(int argc, char** argv) {
   reserve_standard_streams();
   std::signal(SIGPIPE, SIG_IGN);
   clean_up_on_signals();
-  CLI::App app{"srtrain trains mDCSRN networks for srengine."};
+  const bool gan = argc > 1 && std::string_view(argv[1]) == "gan";
+  CLI::App app{gan ? "srtrain gan trains a network on, against a critic (WGAN-GP)."
+                   : "srtrain trains mDCSRN networks for srengine."};
   app.set_version_flag("--version", "srtrain " SRENGINE_VERSION);
   Options options;
-  add_options(app, options);
+  if (gan) {
+    app.name("srtrain gan");
+    add_gan_options(app, options);
+  } else {
+    app.footer("srtrain gan trains a network on, against a critic: srtrain gan --help");
+    add_options(app, options);
+  }
   std::exception_ptr bad_usage;
   try {
-    app.parse(argc, argv);
+    app.parse(argc - gan, argv + gan);
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
     bad_usage = std::current_exception();

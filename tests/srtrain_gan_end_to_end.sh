@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Training against a critic as its user has it: a head is made, a small network trained on it, then on against a small
+# critic, stopped and resumed to the same bits, and run.
+#
+#   srtrain_gan_end_to_end.sh SRENGINE SRTRAIN
+set -euo pipefail
+srengine=$1 srtrain=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/data"
+for seed in 1 2; do
+  "$srengine" phantom --size 24x28x24 --seed $seed --output "$work/data/head$seed.nii.gz" >/dev/null
+done
+"$srtrain" --data "$work/data" --model b1u1,k=4,residual --val 0.5 --batch 2 --patch 16 --lr 3e-3 --steps 10 \
+  --threads 1 --quiet --out "$work/l1" >/dev/null
+
+options=(--generator "$work/l1/last.bin" --data "$work/data" --val 0.5 --batch 2 --patch 16 --lr 1e-3 --critic-lr 1e-3
+  --critic-width 2 --critic-hidden 4 --critic-first 4 --critic-steps 2 --extra-every 2 --extra-steps 3
+  --validate-every 3 --save-every 5 --log-every 1 --noise 0.1 --average 0.9 --device cpu --quiet)
+train() {  # generator steps, folder, further options
+  "$srtrain" gan "${options[@]}" --threads "${threads:-1}" --steps "$1" --out "$work/$2" "${@:3}"
+}
+best=$(train 6 whole)
+[ "$best" = "$work/whole/best.bin" ]
+
+# Stopped by a signal, in the middle where this machine is quick enough.
+"$srtrain" gan "${options[@]}" --threads 1 --steps 6 --out "$work/stopped" >/dev/null &
+pid=$!
+while kill -0 $pid 2>/dev/null && ! grep -q '"kind":"critic".*"critic_steps":7' "$work/stopped/log.jsonl" 2>/dev/null; do
+  sleep 0.01
+done
+kill -TERM $pid 2>/dev/null || true
+code=0
+wait $pid 2>/dev/null || code=$?
+[ $code = 130 ] || [ $code = 0 ] || { echo "a signal: exit code $code"; exit 1; }
+threads=2 train 6 stopped --resume --loading-threads 2 >/dev/null
+# And at a validation that the whole run has as well.
+train 3 shorter >/dev/null
+train 6 shorter --resume >/dev/null
+for run in stopped shorter; do
+  for file in last.bin best.bin state.bin; do cmp "$work/whole/$file" "$work/$run/$file"; done
+  for kind in critic generator validation; do
+    [ "$(grep -c "\"kind\":\"$kind\"" "$work/whole/log.jsonl")" = "$(grep -c "\"kind\":\"$kind\"" "$work/$run/log.jsonl")" ]
+  done
+done
+cmp -s "$work/l1/last.bin" "$work/whole/last.bin" && { echo "nothing was trained"; exit 1; }
+grep -q '"gan":{"critic_steps":22,"generator_steps":6}' <(head -c 4000 "$work/whole/last.bin" | tr -d '\\')
+"$srengine" run --weights "$best" --quiet "$work/data/head1.nii.gz" --output "$work/restored.nii.gz" >/dev/null
+
+expect() {  # exit code, sentence, command...
+  local code=0
+  "${@:3}" 2>"$work/said" >/dev/null || code=$?
+  [ $code = "$1" ] && grep -q -e "$2" "$work/said" || { echo "wanted $1 and '$2', got $code:"; cat "$work/said"; exit 1; }
+}
+before=$(sha256sum "$work/whole/state.bin")
+expect 1 "--guard-gradient 1e-06.*checkpoint of critic step 0" train 6 diverged --guard-gradient 1e-6
+expect 1 "more than --guard-l1 0.01" train 8 whole --resume --guard-l1 0.01
+[ "$before" = "$(sha256sum "$work/whole/state.bin")" ]
+expect 2 "--penalty 10.0 there, 9.0 here.*--generator" train 6 whole --resume --penalty 9
+expect 2 "holds a run of srtrain gan" "$srtrain" --data "$work/data" --out "$work/whole" --resume
+expect 2 "holds a run of plain srtrain" train 6 l1 --resume
+
+# Several processes are refused, by rank 0 once.
+port=$((15000 + RANDOM % 14000))
+rank() { RANK=$1 WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=$port train 6 ranks; }
+rank 1 2>"$work/said1" >/dev/null &
+pid=$!
+expect 2 "one process, and 2 were started" rank 0
+code=0
+wait $pid || code=$?
+[ $code = 2 ] && [ ! -s "$work/said1" ]
+[ ! -e "$work/ranks" ]
