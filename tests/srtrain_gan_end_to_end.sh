@@ -2,9 +2,9 @@
 # Training against a critic as its user has it: a head is made, a small network trained on it, then on against a small
 # critic, stopped and resumed to the same bits, and run.
 #
-#   srtrain_gan_end_to_end.sh SRENGINE SRTRAIN
+#   srtrain_gan_end_to_end.sh SRENGINE SRTRAIN EMULATED_PLUGIN
 set -euo pipefail
-srengine=$1 srtrain=$2
+srengine=$1 srtrain=$2 emulated=$3
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/data"
@@ -46,6 +46,24 @@ done
 cmp -s "$work/l1/last.bin" "$work/whole/last.bin" && { echo "nothing was trained"; exit 1; }
 grep -q '"gan":{"critic_steps":22,"generator_steps":6}' <(head -c 4000 "$work/whole/last.bin" | tr -d '\\')
 "$srengine" run --weights "$best" --quiet "$work/data/head1.nii.gz" --output "$work/restored.nii.gz" >/dev/null
+
+# On a GPU, an emulated one: the steps of the CPU but for rounding, and the same bits after a stop.
+on_gpu() {  # steps, folder, further options
+  SRENGINE_CUDA_PLUGIN=$emulated "$srtrain" gan --generator "$work/l1/last.bin" --data "$work/data" --val 0 --batch 1 \
+    --patch 16 --lr 1e-3 --critic-lr 1e-3 --critic-width 2 --critic-hidden 4 --critic-first 1 --critic-steps 1 \
+    --extra-every 0 --validate-every 1 --log-every 1 --quiet --steps "$1" --out "$work/$2" "${@:3}" >/dev/null
+}
+on_gpu 2 gpu_whole --device cuda
+on_gpu 1 gpu_stopped --device auto
+on_gpu 2 gpu_stopped --resume --device cuda:0
+for file in last.bin state.bin; do cmp "$work/gpu_whole/$file" "$work/gpu_stopped/$file"; done
+grep -q '"device":"GPU 0' "$work/gpu_whole/log.jsonl"
+on_gpu 2 host --device cpu
+for figure in critic_wasserstein critic_penalty generator_loss generator_score; do
+  paste -d, <(tail -n +2 "$work/host/csv/$figure.csv") <(tail -n +2 "$work/gpu_whole/csv/$figure.csv") |
+    awk -F, -v f=$figure '{ d = $3 - $6; if (d < 0) d = -d; n++; if (!(d < 1e-3 * (1 + ($3 < 0 ? -$3 : $3)))) { print f " " $3 " and " $6; exit 1 } }
+      END { if (!n) exit 1 }'
+done
 
 expect() {  # exit code, sentence, command...
   local code=0
