@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "engine/device_array.h"
+#include "tools/train/device_adam.h"
 
 namespace sr::train {
 namespace {
@@ -49,15 +50,7 @@ class DeviceCritic final : public CriticEngine, CriticOps<float> {
     copy(fake, image_numbers(), passes_->images());
     const CriticResult result = queue_gradient(batch, epsilon);
     if (!result.finite) return result;
-    const double t = static_cast<double>(++step_);
-    const AdamOptions& adam = options_.adam;
-    const AdamNumbers numbers = {.rate = learning_rate,
-                                 .beta1 = adam.beta1,
-                                 .beta2 = adam.beta2,
-                                 .epsilon = adam.epsilon,
-                                 .unbias_m = 1 / (1 - std::pow(adam.beta1, t)),
-                                 .unbias_v = 1 / (1 - std::pow(adam.beta2, t)),
-                                 .clip = 0};
+    const AdamNumbers numbers = adam_numbers(options_.adam, learning_rate, ++step_, 0);
     numbers_.upload(&numbers, 1, stream_);
     require(api_, api_.training.adam_step(numbers_.data(), step_sums_.data(), gradient_.data(), gradient_.size(),
                                           parameters_.data(), m_.data(), v_.data(), stream_));

@@ -14,6 +14,7 @@
 #include "engine/plan.h"
 #include "engine/status.h"
 #include "kernels/conv3d_backward.h"
+#include "tools/train/device_adam.h"
 #include "tools/train/device_critic.h"
 #include "tools/train/parameters.h"
 
@@ -55,15 +56,7 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
   StepResult step(const Batch& batch, double learning_rate, OutputLoss* besides) override {
     use();
     queue_gradient(batch, besides);
-    const double t = static_cast<double>(step_ + 1);
-    const AdamOptions& adam = options_.adam;
-    const AdamNumbers numbers = {.rate = learning_rate,
-                                 .beta1 = adam.beta1,
-                                 .beta2 = adam.beta2,
-                                 .epsilon = adam.epsilon,
-                                 .unbias_m = 1 / (1 - std::pow(adam.beta1, t)),
-                                 .unbias_v = 1 / (1 - std::pow(adam.beta2, t)),
-                                 .clip = options_.clip};
+    const AdamNumbers numbers = adam_numbers(options_.adam, learning_rate, step_ + 1, options_.clip);
     numbers_.upload(&numbers, 1, stream_);
     require(api_, ops_.adam_step(numbers_.data(), step_sums_.data(), gradient_.data(), gradient_.size(),
                                  parameters_.data(), m_.data(), v_.data(), stream_));
