@@ -192,7 +192,7 @@ class CudaBackend : public Backend {
         }
       }
       end = n;
-      if (output && !failed) fetch();
+      if (output && !failed && !taken.empty()) fetch();
     });
   }
 

@@ -52,7 +52,7 @@ Critic::Critic(const CriticModel& critic_model) : model(critic_model) {
     ci = conv.co;
   }
   const int64_t flat = ci * size.voxels();
-  if (flat * model.hidden >= int64_t{1} << 31)
+  if (flat >= int64_t{1} << 21 || flat * model.hidden >= int64_t{1} << 31)  // 1 << 21: rows of a GPU's grid
     throw Error(Status::bad_usage,
                 fmt::format("a critic of width {} for patches of {}x{}x{} has {} weights in its first "
                             "dense layer; make --critic-width, --critic-hidden or --patch smaller",

@@ -288,8 +288,9 @@ void launch_gather(const GatherArguments& a, Stream stream) {
 
 // ---- the weights' gradient ----
 
-constexpr int kBlocks = 512;       // that the work is shared out among, where there is enough
-constexpr int kLeastVoxels = 256;  // of a part
+constexpr int kBlocks = 512;          // that the work is shared out among, where there is enough
+constexpr int kLeastVoxels = 256;     // of a part
+constexpr int kMostVoxels = 1 << 15;  // that are added up in float32
 
 struct GradientArguments {
   Gather gather;  // of the forward pass
@@ -306,7 +307,8 @@ struct Parts {
 Parts parts_of(const StridedConv& conv, int n) {
   const int64_t n_voxels = n * conv.out().voxels();
   const int64_t n_tiles = int64_t{tiles(conv.co, Large::rows)} * tiles(conv.ci * conv.taps(), Large::columns);
-  const int64_t parts = std::clamp<int64_t>(kBlocks / n_tiles, 1, std::max<int64_t>(1, n_voxels / kLeastVoxels));
+  const int64_t parts = std::max(
+      std::clamp<int64_t>(kBlocks / n_tiles, 1, std::max<int64_t>(1, n_voxels / kLeastVoxels)), n_voxels / kMostVoxels);
   return {static_cast<int>(parts), conv.weights()};
 }
 

@@ -436,6 +436,9 @@ TEST_CASE("the state of a run against a critic is what it was, or refused by nam
   refused([](Checkpoint& c) { c.gan->critic.model.width = 0; }, "a size of 0");
   refused([](Checkpoint& c) { c.gan->critic.model.width = 1 << 30; }, "1 to 1024");
   refused([](Checkpoint& c) { c.gan->critic.model.patch.h = 15; }, "patches of 16 voxels");
+  refused([](Checkpoint& c) { c.gan->critic.optimiser.step = -1; }, "critic_steps is -1");
+  refused([](Checkpoint& c) { c.gan->wasserstein_count = -5; }, "wasserstein_count is -5");
+  refused([](Checkpoint& c) { c.state.step = -2; }, "says that -2 steps are done");
   refused([](Checkpoint& c) { c.gan->guard.l1 = std::numeric_limits<double>::infinity(); }, "makes no sense");
 
   for (const size_t length : {bytes.size() - 1, bytes.size() / 2, size_t{100}})

@@ -33,6 +33,12 @@ class DeviceCritic final : public CriticEngine, CriticOps<float> {
       squares_ = DeviceArray<double>(api_, cuda::square_parts);
       numbers_ = DeviceArray<AdamNumbers>(api_, 1);
       step_sums_ = DeviceArray<StepSums>(api_, 1);
+    } catch (const OutOfDeviceMemory&) {
+      api_.destroy_stream(stream_);
+      throw Error(Status::device_trouble,
+                  fmt::format("the critic's {} parameters and their moments do not fit into the memory of GPU {}; make "
+                              "--critic-width or --critic-hidden smaller",
+                              critic_.n_parameters, device_));
     } catch (...) {
       api_.destroy_stream(stream_);
       throw;

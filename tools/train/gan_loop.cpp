@@ -36,6 +36,7 @@ class GanRun {
     folder_.save(c_);
     saved_ = c_.steps();
     saved_place_ = place(c_);
+    watch_.lap();
     while (go_on())
       if (next_turn(gan_.schedule, critic_steps(), generator_steps()) == Turn::critic)
         critic_step();
@@ -125,7 +126,7 @@ class GanRun {
   [[noreturn]] void diverged(const std::string& trouble) {
     throw Error(Status::some_inputs_failed,
                 fmt::format("{}: {}; {} keeps the checkpoint of {}, from which --resume would come to the same: "
-                            "start another run with a lower --critic-lr or --lr, or with --clip",
+                            "start another run with a lower --critic-lr, --lr or --clip (of the generator)",
                             place(c_), trouble, folder_.path().string(), saved_place_));
   }
 
@@ -139,6 +140,7 @@ class GanRun {
     folder_.save(c_);
     saved_ = c_.steps();
     saved_place_ = place(c_);
+    watch_.lap();  // what is done between steps is not what a step takes
   }
 
   void save_if_new() {
@@ -150,10 +152,9 @@ class GanRun {
     fetch();
     std::optional<Validation> scans;
     if (job_.validate && !(scans = validate_unless_stopped(job_, c_))) return false;
-    watch_.lap();  // validation is not what a step takes
     GanState& gan = *c_.gan;
     // Since the validation before, or the beginning, there was a step of the generator, and before that of the critic.
-    const double wasserstein = gan.wasserstein_sum / static_cast<double>(gan.wasserstein_count);
+    const double wasserstein = gan.wasserstein_sum / static_cast<double>(std::max<int64_t>(gan.wasserstein_count, 1));
     gan.wasserstein_sum = 0;
     gan.wasserstein_count = 0;
     c_.validated_step = generator_steps();
@@ -202,7 +203,8 @@ class GanRun {
 
   void draw() {
     folder_.save_picture(
-        curves_png({{"WASSERSTEIN ESTIMATE", {{"CRITIC", &log_.curve("critic_wasserstein")}}},
+        curves_png({{"WASSERSTEIN ESTIMATE",
+                     {{"STEPS", &log_.curve("critic_wasserstein")}, {"MEANS", &log_.curve("validation_wasserstein")}}},
                     {"L1", {{"OUTPUT", &log_.curve("generator_loss")}, {"INPUT", &log_.curve("generator_input_loss")}}},
                     psnr_panel(log_)}));
   }

@@ -28,7 +28,13 @@ nlohmann::json to_json(const GanState& s) {
 
 GanState gan_state_from_json(const nlohmann::json& json, const std::string& where) {
   GanState s;
-  s.critic.optimiser.step = json.at("critic_steps");
+  const auto count = [&](const char* name) {
+    const auto number = json.at(name).get<int64_t>();
+    if (number < 0 || number > most_steps)
+      throw WeightsError(fmt::format("{}: {} is {}, which no run comes to", where, name, number));
+    return number;
+  };
+  s.critic.optimiser.step = count("critic_steps");
   const auto size = [&](const nlohmann::json& value, int most) {
     const auto number = value.get<int64_t>();
     if (number < 1 || number > most)
@@ -42,7 +48,7 @@ GanState gan_state_from_json(const nlohmann::json& json, const std::string& wher
   const nlohmann::json& guard = json.at("guard");
   s.guard = {guard.at(0), guard.at(1), guard.at(2)};
   s.wasserstein_sum = json.at("wasserstein_sum");
-  s.wasserstein_count = json.at("wasserstein_count");
+  s.wasserstein_count = count("wasserstein_count");
   if (json.contains("best_wasserstein")) s.best_wasserstein = json.at("best_wasserstein").get<double>();
   return s;
 }

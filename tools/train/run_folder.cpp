@@ -115,13 +115,14 @@ Checkpoint checkpoint_from(Bytes bytes, const std::string& where) {
         fmt::format("{}: is of format {}; this program reads format {}", where, shown(version), format_version));
   const std::string text = field("srtrain.state");
   if (checksum(text, file.data) != field("srtrain.sha256"))
-    throw WeightsError(fmt::format(
-        "{}: its checksum does not fit; the file is damaged, a new run can start with --init last.bin", where));
+    throw WeightsError(
+        fmt::format("{}: its checksum does not fit; the file is damaged, a new run can start with last.bin", where));
 
   Checkpoint c;
   try {
     const nlohmann::json description = parse_json_object(text, where);
     c.state.step = description.at("step");
+    if (c.state.step < 0) throw WeightsError(fmt::format("{}: says that {} steps are done", where, c.state.step));
     c.best_step = description.at("best_step");
     c.validated_step = description.at("validated_step");
     c.options = description.at("options");

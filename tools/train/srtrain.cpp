@@ -64,6 +64,9 @@ Checkpoint beginning(const Options& o, const RunFolder& folder, const Weights& s
   nlohmann::json there = checkpoint.options;
   there.erase("split");  // compared later, when the scans have been read
   folder.refuse_other_options(there, matter);
+  if (o.gan && checkpoint.gan->critic.model != o.gan->model)
+    throw WeightsError(fmt::format("{}: its critic is another one than its options say; the file is damaged",
+                                   folder.state().string()));
   return checkpoint;
 }
 
@@ -167,7 +170,9 @@ Failure failure_of(const std::exception_ptr& exception, const char* program) {
   } catch (const Error& e) {
     return {e.status, e.what()};
   } catch (const std::bad_alloc&) {
-    return {Status::device_trouble, "memory is exhausted; --batch, --patch and --max-memory lower what is needed"};
+    return {Status::device_trouble,
+            "memory is exhausted; --batch, --patch and --max-memory lower what is needed, and --critic-width that of a "
+            "critic"};
   } catch (const std::filesystem::filesystem_error& e) {
     return {Status::bad_output, e.what()};
   } catch (const std::exception& e) {
