@@ -62,7 +62,6 @@ class FakeCritic final : public CriticEngine {
   }
   double score() const override { return score_; }
   void save(CriticState& state) override { state = state_; }
-  std::string describe() const override { return "fake critic"; }
 
  private:
   CriticState state_;

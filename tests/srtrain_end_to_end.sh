@@ -5,12 +5,8 @@
 #   srtrain_end_to_end.sh SRENGINE SRTRAIN EMULATED_PLUGIN
 set -euo pipefail
 srengine=$1 srtrain=$2 emulated=$3
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-mkdir "$work/data"
-for seed in 1 2; do
-  "$srengine" phantom --size 40x44x40 --seed $seed --output "$work/data/head$seed.nii.gz" >/dev/null
-done
+. "$(dirname "$0")/train_end_to_end.sh"
+heads 40x44x40
 echo "no scan" >"$work/data/broken.nii"
 
 train() {  # steps, folder, further options
@@ -45,11 +41,6 @@ paste -d, <(tail -n 4 "$work/cpu/csv/loss.csv") <(tail -n 4 "$work/gpu_whole/csv
   awk -F, '{ d = $3 - $6; if (d < 0) d = -d; if (!(d < 1e-5 * $3)) { print "loss " $3 " and " $6; exit 1 } }'
 
 # Bad input: the exit code, and nothing left behind.
-expect() {  # exit code, sentence, command...
-  local code=0
-  "${@:3}" 2>"$work/said" >/dev/null || code=$?
-  [ $code = "$1" ] && grep -q "$2" "$work/said" || { echo "wanted $1 and '$2', got $code:"; cat "$work/said"; exit 1; }
-}
 expect 2 "resume" train 60 whole
 expect 2 "patch" train 60 whole --resume --patch 12
 expect 3 "no such folder" "$srtrain" --data "$work/none" --out "$work/x" --steps 1

@@ -5,12 +5,8 @@
 #   srtrain_gan_end_to_end.sh SRENGINE SRTRAIN EMULATED_PLUGIN
 set -euo pipefail
 srengine=$1 srtrain=$2 emulated=$3
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-mkdir "$work/data"
-for seed in 1 2; do
-  "$srengine" phantom --size 24x28x24 --seed $seed --output "$work/data/head$seed.nii.gz" >/dev/null
-done
+. "$(dirname "$0")/train_end_to_end.sh"
+heads 24x28x24
 "$srtrain" --data "$work/data" --model b1u1,k=4,residual --val 0.5 --batch 2 --patch 16 --lr 3e-3 --steps 10 \
   --threads 1 --quiet --out "$work/l1" >/dev/null
 
@@ -65,11 +61,6 @@ for figure in critic_wasserstein critic_penalty generator_loss generator_score; 
       END { if (!n) exit 1 }'
 done
 
-expect() {  # exit code, sentence, command...
-  local code=0
-  "${@:3}" 2>"$work/said" >/dev/null || code=$?
-  [ $code = "$1" ] && grep -q -e "$2" "$work/said" || { echo "wanted $1 and '$2', got $code:"; cat "$work/said"; exit 1; }
-}
 before=$(sha256sum "$work/whole/state.bin")
 expect 1 "--guard-gradient 1e-06.*checkpoint of critic step 0" train 6 diverged --guard-gradient 1e-6
 expect 1 "more than --guard-l1 0.01" train 8 whole --resume --guard-l1 0.01

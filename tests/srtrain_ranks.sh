@@ -10,17 +10,14 @@ if [ "$transport" = mpi ]; then
   [ -e "$(dirname "$srtrain")/libsrtrain_mpi.so" ] || { echo "skipped: built without MPI (libopenmpi-dev)"; exit 77; }
 fi
 unset RANK WORLD_SIZE LOCAL_RANK
-work=$(mktemp -d)
+. "$(dirname "$0")/train_end_to_end.sh"
 started=()
 clean_up() {
   for pid in "${started[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
   rm -rf "$work"
 }
 trap clean_up EXIT
-for seed in 1 2; do
-  mkdir -p "$work/data"
-  "$srengine" phantom --size 40x44x40 --seed $seed --output "$work/data/head$seed.nii.gz" >/dev/null
-done
+heads 40x44x40
 mkdir "$work/others"
 cp "$work/data/head1.nii.gz" "$work/others"
 fail() { echo "$*"; for said in "$work"/said*; do echo "$said:"; cat "$said"; done; exit 1; }

@@ -7,6 +7,16 @@ namespace fs = std::filesystem;
 
 namespace {
 
+// Run in `folder`, it ends with this exit code, prints nothing and says one sentence with `part` in it.
+void check_refusal(const fs::path& folder, const std::vector<std::string>& words, int code, const std::string& part) {
+  CAPTURE(words);
+  const Outcome outcome = srengine(folder, words);
+  CHECK(outcome.code == code);
+  CHECK(outcome.out == "");
+  CHECK_THAT(outcome.err, ContainsSubstring("srtrain: ") && ContainsSubstring(part));
+  CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') <= 3);
+}
+
 std::vector<std::string> arguments(const std::string& out, const std::vector<std::string>& more = {}) {
   std::vector<std::string> words{"--data",           "scans", "--model",      "b1u1,k=2", "--out",     out,
                                  "--validate-every", "100",   "--save-every", "7",        "--threads", "1",
@@ -86,12 +96,7 @@ TEST_CASE("what srtrain refuses, it refuses with its exit code and one sentence"
   TemporaryFolder folder;
   CHECK(srengine(folder.path(), arguments("run", {"--steps", "10", "--quiet"})).code == 0);
   const auto refused = [&](const std::vector<std::string>& words, int code, const std::string& part) {
-    CAPTURE(words);
-    const Outcome outcome = srengine(folder.path(), words);
-    CHECK(outcome.code == code);
-    CHECK(outcome.out == "");
-    CHECK_THAT(outcome.err, ContainsSubstring("srtrain: ") && ContainsSubstring(part));
-    CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') <= 3);
+    check_refusal(folder.path(), words, code, part);
   };
   refused(arguments("run", {"--steps", "10"}), 2, "--resume goes on with it");
   refused(arguments("run", {"--steps", "10", "--resume", "--lr", "0.1"}), 2, "--lr 0.0001 there, 0.1 here");
@@ -166,12 +171,7 @@ TEST_CASE("what srtrain gan refuses, it refuses with its exit code and one sente
   REQUIRE(srengine(folder.path(), arguments("l1", {"--steps", "2", "--quiet"})).code == 0);
   REQUIRE(srengine(folder.path(), gan_arguments("run", {"--steps", "2", "--quiet"})).code == 0);
   const auto refused = [&](const std::vector<std::string>& words, int code, const std::string& part) {
-    CAPTURE(words);
-    const Outcome outcome = srengine(folder.path(), words);
-    CHECK(outcome.code == code);
-    CHECK(outcome.out == "");
-    CHECK_THAT(outcome.err, ContainsSubstring("srtrain: ") && ContainsSubstring(part));
-    CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') <= 3);
+    check_refusal(folder.path(), words, code, part);
     CHECK_FALSE(fs::exists(folder / "new"));
   };
   refused({"gan", "--data", "scans", "--out", "new"}, 2, "--generator is required (srtrain gan --help");

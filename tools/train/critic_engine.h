@@ -1,11 +1,13 @@
 // One step of the critic's training, and what it tells the generator. It lives where the generator's engine does.
 #pragma once
 
+#include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "engine/net_critic.h"
+#include "engine/status.h"
 #include "tools/train/training_engine.h"
 
 namespace sr::train {
@@ -33,6 +35,30 @@ struct CriticResult {
   double loss() const { return fake - real + penalty; }
 };
 
+template <class T>
+double mean_score(const T* scores, int n) {
+  double sum = 0;
+  for (int i = 0; i < n; i++) sum += double{scores[i]};
+  return sum / n;
+}
+
+// scores: D of n fakes, then of n reals; norms: ||grad D|| between them; penalty: its weight.
+template <class T>
+CriticResult critic_result(const std::vector<T>& scores, const std::vector<double>& norms, double penalty,
+                           double gradient_norm) {
+  const int n = static_cast<int>(norms.size());
+  CriticResult result;
+  result.fake = mean_score(scores.data(), n);
+  result.real = mean_score(scores.data() + n, n);
+  for (const double norm : norms) {
+    result.image_gradient += norm / n;
+    result.penalty += penalty * (norm - 1) * (norm - 1) / n;
+  }
+  result.gradient_norm = gradient_norm;
+  result.finite = std::isfinite(result.loss()) && std::isfinite(gradient_norm);
+  return result;
+}
+
 class CriticEngine : public OutputLoss {
  public:
   // One step of Adam on WGAN-GP's loss. fake: what the generator's engine made of the batch, where it keeps it; real:
@@ -46,9 +72,11 @@ class CriticEngine : public OutputLoss {
   // call.
   virtual double score() const = 0;
   virtual void save(CriticState& state) = 0;
-  virtual std::string describe() const = 0;
 };
 
 CriticState first_critic(const CriticModel& model, uint64_t seed);
+
+// That a batch of n patches of either kind does not fit into `memory`.
+Error critic_too_large(const CriticModel& model, int n, const std::string& memory);
 
 }  // namespace sr::train

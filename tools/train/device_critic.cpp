@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <optional>
 
 #include "engine/device_array.h"
@@ -82,7 +81,7 @@ class DeviceCritic final : public CriticEngine, CriticOps<float> {
     std::vector<float> scores(static_cast<size_t>(n));
     download(passes_->scores(), scores);
     require(api_, api_.synchronize(stream_));  // the engine goes on with a stream of its own
-    score_ = mean(scores.data(), n);
+    score_ = mean_score(scores.data(), n);
   }
   double score() const override { return score_; }
 
@@ -91,14 +90,9 @@ class DeviceCritic final : public CriticEngine, CriticOps<float> {
     state = {critic_.model, downloaded(parameters_), {step_, downloaded(m_), downloaded(v_)}};
   }
 
-  std::string describe() const override {
-    return fmt::format("critic of width {}, {} parameters", critic_.model.width, critic_.n_parameters);
-  }
-
  private:
   void use() const { require(api_, api_.use_device(device_)); }
 
-  static double mean(const float* scores, int n) { return std::accumulate(scores, scores + n, 0.0) / n; }
   int64_t image_numbers() const { return plan_->n * critic_.model.patch.voxels(); }
 
   template <class T>
@@ -151,11 +145,7 @@ class DeviceCritic final : public CriticEngine, CriticOps<float> {
       scores_ = DeviceArray<float>(api_, 2 * n);
       epsilon_ = DeviceArray<float>(api_, n);
     } catch (const OutOfDeviceMemory&) {
-      throw Error(
-          Status::device_trouble,
-          fmt::format("the critic's {} patches of {}x{}x{} do not fit into the memory of GPU {}; make --batch, --patch "
-                      "or --critic-width smaller",
-                      2 * n, critic_.model.patch.w, critic_.model.patch.h, critic_.model.patch.d, device_));
+      throw critic_too_large(critic_.model, n, fmt::format("the memory of GPU {}", device_));
     }
     plan_.emplace(plan);
     passes_.emplace(critic_, *plan_,
@@ -181,16 +171,7 @@ class DeviceCritic final : public CriticEngine, CriticOps<float> {
     download(norms_.data(), norms);
     step_sums_.download(&sums, 1, stream_);
     require(api_, api_.synchronize(stream_));
-    CriticResult result;
-    result.fake = mean(scores.data(), n);
-    result.real = mean(scores.data() + n, n);
-    for (const double norm : norms) {
-      result.image_gradient += norm / n;
-      result.penalty += options_.penalty * (norm - 1) * (norm - 1) / n;
-    }
-    result.gradient_norm = std::sqrt(sums.gradient_squares);
-    result.finite = std::isfinite(result.loss()) && std::isfinite(result.gradient_norm);
-    return result;
+    return critic_result(scores, norms, options_.penalty, std::sqrt(sums.gradient_squares));
   }
 
   // ---- the operations ----

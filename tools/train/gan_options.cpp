@@ -6,10 +6,7 @@
 namespace sr::train {
 namespace {
 
-const auto positive = CLI::Range(int64_t{1}, int64_t{1} << 40);
-const auto not_negative = CLI::Range(int64_t{0}, int64_t{1} << 40);
-// One below 1: as much as a moment of Adam may keep.
-const auto decay = CLI::Range(0.0, 0.999999999);
+using ranges::decay, ranges::not_negative, ranges::positive;
 
 // The paper's, where plain training has others.
 void set_defaults(Options& o) {
@@ -50,7 +47,7 @@ void add_gan_options(CLI::App& app, Options& o) {
       ->check(CLI::Range(1, max_critic_hidden))
       ->capture_default_str();
   critic->add_option("--critic-lr", gan.critic_rate, "its learning rate")
-      ->check(CLI::Range(1e-12, 10.0))
+      ->check(ranges::learning_rate)
       ->capture_default_str();
   critic->add_option("--critic-beta1", gan.critic.adam.beta1, "what Adam keeps of its gradient's mean")
       ->check(decay)

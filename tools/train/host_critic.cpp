@@ -47,23 +47,13 @@ class HostCritic final : public CriticEngine {
     std::copy_n(image, voxels, passes_->images());
     passes_->generator_gradient(-options_.adversarial);
     for (int64_t i = 0; i < voxels; i++) gradient[i] += static_cast<float>(passes_->image_gradient()[i]);
-    score_ = mean(passes_->scores(), n);
+    score_ = mean_score(passes_->scores(), n);
   }
   double score() const override { return score_; }
 
   void save(CriticState& state) override { state = {critic_.model, parameters_, optimiser_}; }
 
-  std::string describe() const override {
-    return fmt::format("critic of width {}, {} parameters", critic_.model.width, critic_.n_parameters);
-  }
-
  private:
-  static double mean(const T* scores, int n) {
-    double sum = 0;
-    for (int i = 0; i < n; i++) sum += double{scores[i]};
-    return sum / n;
-  }
-
   void prepare(int n) {
     op_.parameters.assign(parameters_.begin(), parameters_.end());
     if (plan_ && plan_->n == n) return;
@@ -73,11 +63,7 @@ class HostCritic final : public CriticEngine {
       buffer_ = HugeBuffer(static_cast<size_t>(plan_->n_numbers) * sizeof(T) / sizeof(float));
     } catch (const std::bad_alloc&) {
       plan_.reset();
-      throw Error(
-          Status::device_trouble,
-          fmt::format("the critic's {} patches of {}x{}x{} do not fit into the memory; make --batch, --patch or "
-                      "--critic-width smaller",
-                      2 * n, critic_.model.patch.w, critic_.model.patch.h, critic_.model.patch.d));
+      throw critic_too_large(critic_.model, n, "the memory");
     }
     moments_.resize(static_cast<size_t>(plan_->n_moments));
     tangent_moments_.resize(moments_.size());
@@ -99,16 +85,8 @@ class HostCritic final : public CriticEngine {
     std::vector<T> scores(static_cast<size_t>(2 * n));
     const std::vector<T> where(epsilon.begin(), epsilon.end());
     passes_->loss_gradient(where.data(), options_.penalty, scores.data());
-    result = {};
-    result.fake = mean(scores.data(), n);
-    result.real = mean(scores.data() + n, n);
-    for (const double norm : norms_) {
-      result.image_gradient += norm / n;
-      result.penalty += options_.penalty * (norm - 1) * (norm - 1) / n;
-    }
     std::vector<float> row(op_.gradient.begin(), op_.gradient.end());
-    result.gradient_norm = euclidean_norm(row);
-    result.finite = std::isfinite(result.loss()) && std::isfinite(result.gradient_norm);
+    result = critic_result(scores, norms_, options_.penalty, euclidean_norm(row));
     return row;
   }
 

@@ -72,8 +72,7 @@ std::pair<std::string, int> parse_favour(const std::string& text) {
   return {text.substr(0, sign), times};
 }
 
-const auto positive = CLI::Range(int64_t{1}, int64_t{1} << 40);
-const auto not_negative = CLI::Range(int64_t{0}, int64_t{1} << 40);
+using ranges::not_negative, ranges::positive;
 
 }  // namespace
 
@@ -128,7 +127,7 @@ void add_step_options(CLI::Option_group* optimisation, Options& o) {
       ->check(CLI::Range(1, 512))
       ->capture_default_str();
   optimisation->add_option("--lr", o.loop.schedule.rate, "learning rate")
-      ->check(CLI::Range(1e-12, 10.0))
+      ->check(ranges::learning_rate)
       ->capture_default_str();
 }
 
@@ -140,7 +139,7 @@ void add_update_options(CLI::Option_group* optimisation, Options& o) {
       ->capture_default_str();
   optimisation->add_flag("--frozen-norm", o.training.frozen_norm, "batch-norm by the running statistics of --init");
   optimisation->add_option("--average", o.loop.average, "decay of a moving average of the weights, such as 0.999")
-      ->check(CLI::Range(0.0, 0.999999999));
+      ->check(ranges::decay);
 }
 
 void add_compute_options(CLI::App& app, Options& o) {

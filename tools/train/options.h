@@ -39,6 +39,14 @@ struct Options {
   const char* init_option() const { return gan ? "--generator" : "--init"; }
 };
 
+// What numbers options of both may be.
+namespace ranges {
+inline const auto positive = CLI::Range(int64_t{1}, int64_t{1} << 40);
+inline const auto not_negative = CLI::Range(int64_t{0}, int64_t{1} << 40);
+inline const auto learning_rate = CLI::Range(1e-12, 10.0);
+inline const auto decay = CLI::Range(0.0, 0.999999999);  // of a mean over steps: one of 1 would never move
+}  // namespace ranges
+
 void add_options(CLI::App& app, Options& options);
 
 // Those of srtrain gan, with its defaults. gan_options.cpp.
