@@ -520,8 +520,7 @@ constexpr Api api = {
                .penalty_direction = Checked<&penalty_direction>::call<"a step of the critic">,
                .add_scaled = Checked<&add_scaled>::call<"a step of the critic">,
                .fill = Checked<&fill>::call<"a step of the critic">,
-               .copy = copy,
-               .sum_of_long_squares = Checked<&sum_of_long_squares>::call<"a step of the critic">},
+               .copy = copy},
 };
 
 }  // namespace

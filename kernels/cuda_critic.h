@@ -3,14 +3,11 @@
 // shapes alone.
 #pragma once
 
-#include "kernels/cuda_training.h"
 #include "kernels/cuda_types.h"
 #include "kernels/norm_lrelu.h"
 #include "kernels/strided_conv3d.h"
 
 namespace sr::cuda {
-
-inline constexpr int square_parts = 256;
 
 struct CriticApi {
   Result (*strided_conv3d_forward)(const StridedConv& conv, int n, const float* weight, const float* x, float* y,
@@ -48,9 +45,6 @@ struct CriticApi {
   Result (*add_scaled)(int64_t n, float factor, const float* from, float* to, Stream stream);
   Result (*fill)(int64_t n, float value, float* to, Stream stream);
   Result (*copy)(int64_t n, const float* from, float* to, Stream stream);
-  // TrainingApi::sum_of_squares by many blocks: a critic has a hundred times the generator's parameters. partial: room
-  // for square_parts doubles.
-  Result (*sum_of_long_squares)(const float* row, int64_t n, double* partial, StepSums* sums, Stream stream);
 };
 
 }  // namespace sr::cuda

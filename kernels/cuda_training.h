@@ -46,6 +46,9 @@ struct StepSums {
   double gradient_squares;  // squared Euclidean norm
 };
 
+// Blocks of a sum of squares.
+inline constexpr int square_parts = 256;
+
 // Ranks that add up their numbers, by NCCL.
 using Communicator = void*;
 inline constexpr int communicator_id_bytes = 128;
@@ -87,8 +90,8 @@ struct TrainingApi {
 
   // to[i] = from[index[i]], 0 where index[i] is negative: parameters packed for a kernel.
   Result (*pick)(const float* from, const int* index, int64_t n, float* to, Stream stream);
-  // sums->gradient_squares = the squared Euclidean norm of n numbers.
-  Result (*sum_of_squares)(const float* row, int64_t n, StepSums* sums, Stream stream);
+  // sums->gradient_squares = the squared Euclidean norm of n numbers. partial: room for square_parts doubles.
+  Result (*sum_of_squares)(const float* row, int64_t n, double* partial, StepSums* sums, Stream stream);
   Result (*adam_step)(const AdamNumbers* numbers, const StepSums* verdict, const float* gradient, int64_t n,
                       float* parameters, float* m, float* v, Stream stream);
   // running = (1 - momentum) running + momentum moment, the variance times `unbiased` before.

@@ -8,6 +8,7 @@
 // what is done to a voxel is float32, whose rounding is that of the maps themselves.
 #include "kernels/norm_lrelu_cuda.h"
 
+#include "kernels/block_sum_cuda.cuh"
 #include "kernels/cuda_portability.h"
 
 namespace sr::cuda {
@@ -274,21 +275,6 @@ __device__ __forceinline__ int64_t global_thread() {
   return int64_t{blockIdx.x} * kThreads + threadIdx.x;
 }
 
-// The sum of a number over the threads of a block, in a fixed order; all have it. scratch: kWarps + 1 numbers.
-__device__ __forceinline__ double block_sum(double value, double* scratch) {
-  double sum[1] = {value};
-  warp_sums(sum);
-  if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = sum[0];
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    double total = 0;
-    for (int w = 0; w < kWarps; w++) total += scratch[w];
-    scratch[kWarps] = total;
-  }
-  __syncthreads();
-  return scratch[kWarps];
-}
-
 // grid: (runs of voxels, samples)
 __global__ void __launch_bounds__(kThreads)
     interpolate_kernel(int64_t voxels, const float* epsilon, const float* real, const float* fake, float* x) {
@@ -302,13 +288,17 @@ __global__ void __launch_bounds__(kThreads)
 // grid: samples. An image is no more than a block has soon read.
 __global__ void __launch_bounds__(kThreads)
     penalty_direction_kernel(int64_t voxels, const float* g, double weight, double* norms, float* v) {
-  SR_SHARED(double, scratch, [kWarps + 1]);
+  SR_SHARED(double, scratch, [kWarps]);
+  SR_SHARED(double, factor, );
   const int64_t first = int64_t{blockIdx.x} * voxels, last = first + voxels;
   double squares = 0;
   for (int64_t i = first + threadIdx.x; i < last; i += kThreads) squares += double{g[i]} * double{g[i]};
-  const double norm = sqrt(block_sum(squares, scratch));
-  if (threadIdx.x == 0) norms[blockIdx.x] = norm;
-  const double factor = norm > 0.0 ? weight * (norm - 1.0) / norm : 0.0;
+  const double norm = sqrt(block_sum<kThreads>(squares, scratch));
+  if (threadIdx.x == 0) {
+    norms[blockIdx.x] = norm;
+    factor = norm > 0.0 ? weight * (norm - 1.0) / norm : 0.0;
+  }
+  __syncthreads();
   for (int64_t i = first + threadIdx.x; i < last; i += kThreads) v[i] = static_cast<float>(factor * double{g[i]});
 }
 
@@ -320,25 +310,6 @@ __global__ void __launch_bounds__(kThreads) add_scaled_kernel(int64_t n, float f
 __global__ void __launch_bounds__(kThreads) fill_kernel(int64_t n, float value, float* to) {
   const int64_t i = global_thread();
   if (i < n) to[i] = value;
-}
-
-// grid: square_parts
-__global__ void __launch_bounds__(kThreads) long_squares_kernel(const float* row, int64_t n, double* partial) {
-  SR_SHARED(double, scratch, [kWarps + 1]);
-  const int64_t last = n * (int64_t{blockIdx.x} + 1) / square_parts;
-  double squares = 0;
-  for (int64_t i = n * int64_t{blockIdx.x} / square_parts + threadIdx.x; i < last; i += kThreads)
-    squares += double{row[i]} * double{row[i]};
-  const double sum = block_sum(squares, scratch);
-  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
-}
-
-__global__ void __launch_bounds__(kThreads) add_squares_kernel(const double* partial, StepSums* sums) {
-  SR_SHARED(double, scratch, [kWarps + 1]);
-  double sum = 0;
-  for (int i = static_cast<int>(threadIdx.x); i < square_parts; i += kThreads) sum += partial[i];
-  const double total = block_sum(sum, scratch);
-  if (threadIdx.x == 0) sums->gradient_squares = total;
 }
 
 }  // namespace
@@ -409,12 +380,6 @@ void add_scaled(int64_t n, float factor, const float* from, float* to, Stream st
 
 void fill(int64_t n, float value, float* to, Stream stream) {
   SR_LAUNCH(fill_kernel, blocks_for(n, kThreads), dim3(kThreads), 0, static_cast<cudaStream_t>(stream), n, value, to);
-}
-
-void sum_of_long_squares(const float* row, int64_t n, double* partial, StepSums* sums, Stream stream) {
-  const auto s = static_cast<cudaStream_t>(stream);
-  SR_LAUNCH(long_squares_kernel, dim3(square_parts), dim3(kThreads), 0, s, row, n, partial);
-  SR_LAUNCH(add_squares_kernel, dim3(1), dim3(kThreads), 0, s, partial, sums);
 }
 
 }  // namespace sr::cuda

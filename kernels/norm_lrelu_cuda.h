@@ -3,7 +3,6 @@
 #pragma once
 
 #include "kernels/cuda_critic.h"
-#include "kernels/cuda_training.h"
 
 namespace sr::cuda {
 
@@ -26,6 +25,5 @@ void interpolate(int n, int64_t voxels, const float* epsilon, const float* real,
 void penalty_direction(int n, int64_t voxels, const float* g, double weight, double* norms, float* v, Stream stream);
 void add_scaled(int64_t n, float factor, const float* from, float* to, Stream stream);
 void fill(int64_t n, float value, float* to, Stream stream);
-void sum_of_long_squares(const float* row, int64_t n, double* partial, StepSums* sums, Stream stream);
 
 }  // namespace sr::cuda

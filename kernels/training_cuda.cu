@@ -2,6 +2,7 @@
 // voxels or parts is summed in double, in an order that depends on shapes alone.
 #include "kernels/training_cuda.h"
 
+#include "kernels/block_sum_cuda.cuh"
 #include "kernels/cuda_portability.h"
 #include "kernels/quads_cuda.cuh"
 
@@ -19,20 +20,6 @@ dim3 blocks_for(int64_t n) {
 }
 __device__ __forceinline__ int64_t global_thread() {
   return int64_t{blockIdx.x} * kThreads + threadIdx.x;
-}
-
-// The sum of a number over the threads of a block, in a fixed order; thread 0 has it. scratch: kThreads / 32 numbers.
-template <class T>
-__device__ __forceinline__ T block_sum(T value, T* scratch, int thread) {
-#pragma unroll
-  for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(0xffffffffu, value, step);
-  if ((thread & 31) == 0) scratch[thread >> 5] = value;
-  __syncthreads();
-  T sum = 0;
-  if (thread == 0)
-    for (int w = 0; w < kThreads / 32; w++) sum += scratch[w];
-  __syncthreads();  // scratch is free again
-  return sum;
 }
 
 __device__ __forceinline__ bool is_number(double v) {
@@ -59,7 +46,7 @@ __global__ void __launch_bounds__(kThreads) channel_totals_kernel(Operand dy, Si
   }
 #pragma unroll
   for (int c = 0; c < 4; c++) {
-    const double total = block_sum(sum[c], scratch, thread);
+    const double total = block_sum<kThreads>(sum[c], scratch);
     const int channel = 4 * static_cast<int>(blockIdx.x) + c;
     if (thread == 0 && channel < dy.channels.count) totals[p * dy.channels.count + channel] = static_cast<float>(total);
   }
@@ -135,7 +122,7 @@ __global__ void __launch_bounds__(kThreads)
     loss += double{fabsf(difference)};
     input_loss += double{fabsf(input[v] - target[v])};
   }
-  const double losses = block_sum(loss, scratch, thread), inputs = block_sum(input_loss, scratch, thread);
+  const double losses = block_sum<kThreads>(loss, scratch), inputs = block_sum<kThreads>(input_loss, scratch);
   if (thread != 0) return;
   partial_sums[2 * int64_t{blockIdx.x}] = static_cast<float>(losses);
   partial_sums[2 * int64_t{blockIdx.x} + 1] = static_cast<float>(inputs);
@@ -146,14 +133,23 @@ __global__ void __launch_bounds__(kThreads) pick_kernel(const float* from, const
   if (i < n) to[i] = index[i] >= 0 ? from[index[i]] : 0.0f;
 }
 
-// One block: a few hundred thousand numbers.
-__global__ void __launch_bounds__(kThreads) sum_of_squares_kernel(const float* row, int64_t n, StepSums* sums) {
+// grid: square_parts
+__global__ void __launch_bounds__(kThreads) sum_of_squares_kernel(const float* row, int64_t n, double* partial) {
   SR_SHARED(double, scratch, [kThreads / 32]);
-  const int thread = static_cast<int>(threadIdx.x);
+  const int64_t last = n * (int64_t{blockIdx.x} + 1) / square_parts;
+  double squares = 0;
+  for (int64_t i = n * int64_t{blockIdx.x} / square_parts + threadIdx.x; i < last; i += kThreads)
+    squares += double{row[i]} * double{row[i]};
+  const double sum = block_sum<kThreads>(squares, scratch);
+  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
+}
+
+__global__ void __launch_bounds__(kThreads) add_squares_kernel(const double* partial, StepSums* sums) {
+  SR_SHARED(double, scratch, [kThreads / 32]);
   double sum = 0;
-  for (int64_t i = thread; i < n; i += kThreads) sum += double{row[i]} * double{row[i]};
-  const double total = block_sum(sum, scratch, thread);
-  if (thread == 0) sums->gradient_squares = total;
+  for (int i = static_cast<int>(threadIdx.x); i < square_parts; i += kThreads) sum += partial[i];
+  const double total = block_sum<kThreads>(sum, scratch);
+  if (threadIdx.x == 0) sums->gradient_squares = total;
 }
 
 __global__ void __launch_bounds__(kThreads)
@@ -231,8 +227,9 @@ void pick(const float* from, const int* index, int64_t n, float* to, Stream stre
   SR_LAUNCH(pick_kernel, blocks_for(n), dim3(kThreads), 0, stream_of(stream), from, index, n, to);
 }
 
-void sum_of_squares(const float* row, int64_t n, StepSums* sums, Stream stream) {
-  SR_LAUNCH(sum_of_squares_kernel, dim3(1), dim3(kThreads), 0, stream_of(stream), row, n, sums);
+void sum_of_squares(const float* row, int64_t n, double* partial, StepSums* sums, Stream stream) {
+  SR_LAUNCH(sum_of_squares_kernel, dim3(square_parts), dim3(kThreads), 0, stream_of(stream), row, n, partial);
+  SR_LAUNCH(add_squares_kernel, dim3(1), dim3(kThreads), 0, stream_of(stream), partial, sums);
 }
 
 void adam_step(const AdamNumbers* numbers, const StepSums* verdict, const float* gradient, int64_t n, float* parameters,

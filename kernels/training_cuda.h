@@ -18,7 +18,7 @@ int l1_parts(int64_t n);
 void l1_loss(const float* image, const float* input, const float* target, int64_t n, float weight, float* dimage,
              float* partial_sums, Stream stream);
 void pick(const float* from, const int* index, int64_t n, float* to, Stream stream);
-void sum_of_squares(const float* row, int64_t n, StepSums* sums, Stream stream);
+void sum_of_squares(const float* row, int64_t n, double* partial, StepSums* sums, Stream stream);
 void adam_step(const AdamNumbers* numbers, const StepSums* verdict, const float* gradient, int64_t n, float* parameters,
                float* m, float* v, Stream stream);
 void move_running_statistics(const double* mean, const double* variance, const StepSums* verdict, int64_t n,

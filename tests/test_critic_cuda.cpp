@@ -341,7 +341,7 @@ TEST_CASE("the critic's penalty on the device, and what is done to rows of numbe
     const Guarded<double> partial(cuda::square_parts, kNaN);
     const OnDevice<cuda::StepSums> sums(std::vector<cuda::StepSums>{{1.0, 2.0, kNaN}});
     const auto squares_of = [&] {
-      REQUIRE(ops().sum_of_long_squares(from.data(), count, partial.data(), sums.data(), nullptr) == Result::ok);
+      REQUIRE(api().training.sum_of_squares(from.data(), count, partial.data(), sums.data(), nullptr) == Result::ok);
       return std::vector<double>{sums.back()[0].loss, sums.back()[0].input_loss, sums.back()[0].gradient_squares};
     };
     double squares = 0;

@@ -162,8 +162,8 @@ class DeviceCritic final : public CriticEngine, CriticOps<float> {
     upload(epsilon, epsilon_.data());
     fill(gradient_.data(), gradient_.size(), 0.0f);
     passes_->loss_gradient(epsilon_.data(), options_.penalty, scores_.data());
-    require(api_,
-            ops_.sum_of_long_squares(gradient_.data(), gradient_.size(), squares_.data(), step_sums_.data(), stream_));
+    require(api_, api_.training.sum_of_squares(gradient_.data(), gradient_.size(), squares_.data(), step_sums_.data(),
+                                               stream_));
     std::vector<float> scores(static_cast<size_t>(2 * n));
     std::vector<double> norms(static_cast<size_t>(n));
     StepSums sums{};

@@ -42,6 +42,7 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
       if (collective_.size() > 1) join_ranks();
       numbers_ = DeviceArray<AdamNumbers>(api_, 1);
       step_sums_ = DeviceArray<StepSums>(api_, 1);
+      squares_ = DeviceArray<double>(api_, cuda::square_parts);
       load(weights, {});
     } catch (...) {
       release();
@@ -310,7 +311,7 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
     }
     mdcsrn_backward(*network_, *plan_, *this);
     if (communicator_) require(api_, ops_.add_up_floats(communicator_, gradient_.data(), gradient_.size(), stream_));
-    require(api_, ops_.sum_of_squares(gradient_.data(), gradient_.size(), step_sums_.data(), stream_));
+    require(api_, ops_.sum_of_squares(gradient_.data(), gradient_.size(), squares_.data(), step_sums_.data(), stream_));
   }
 
   void pack_weights() {
@@ -519,6 +520,7 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
   std::vector<bool> carried_;               // whether there is something to bring
   DeviceArray<AdamNumbers> numbers_;
   DeviceArray<StepSums> step_sums_;
+  DeviceArray<double> squares_;  // parts of the gradient's
 };
 
 }  // namespace
