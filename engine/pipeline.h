@@ -83,7 +83,7 @@ class Restorer {
   // measured.
   Volume restore(const Volume& volume, const Progress& progress, Intensity* intensity = nullptr);
 
-  const Mdcsrn& network() const { return network_; }
+  const Network& network() const { return *network_; }
   const Backend& backend() const { return *backend_; }
   Backend& backend() { return *backend_; }
   BatchNorm batch_norm() const { return batch_norm_; }
@@ -94,7 +94,7 @@ class Restorer {
   RestoreOptions options_;
   Normalization normalization_;
   std::optional<Domain> domain_;
-  Mdcsrn network_;
+  std::unique_ptr<Network> network_;
   BatchNorm batch_norm_;
   std::unique_ptr<Backend> backend_;
   std::string said_why_not_gpu_;  // what the caller or a report has been told
