@@ -256,7 +256,7 @@ TEST_CASE("what does not fit is an error that lists it") {
   mentions(imported([](Tensors& t) {
              t.push_back({"extra.weight", {2, 4, 5, 5, 5}, std::vector<float>(1000)});
            }),
-           "extra.weight (2, 4, 5, 5, 5)");
+           "convolutions 5x5x5, 4 -> 2; the checkpoint has 1: 'extra'");
   mentions(imported([](Tensors& t) {
              t.push_back({"extra.weight", {4, 1, 3, 3, 3}, std::vector<float>(108)});
            }),
@@ -361,4 +361,79 @@ TEST_CASE("the public checkpoint imports") {
   const Folder folder;
   save_weights(folder / "public.bin", result.weights);
   CHECK(load_weights(folder / "public.bin").tensors.size() == result.weights.tensors.size());
+}
+
+namespace {
+
+// The tensors of a network in the order of the forward pass, under its own names behind a prefix, or layer by layer
+// under numbers: "net.7.weight".
+TensorGroup group_of(const Weights& weights, bool own_names) {
+  TensorGroup group;
+  std::string layer;
+  int number = -1;
+  for (const TensorSpec& spec : tensor_table(weights.model)) {
+    const Tensor* tensor = weights.find(spec.name);
+    if (!tensor) continue;
+    const size_t dot = spec.name.rfind('.');
+    if (spec.name.substr(0, dot) != layer) number++;
+    layer = spec.name.substr(0, dot);
+    NamedTensor t;
+    t.name = own_names ? "module." + spec.name : "net." + std::to_string(number) + spec.name.substr(dot);
+    t.shape = tensor->shape;
+    t.data = tensor->data;
+    t.floating = true;
+    group.tensors.push_back(std::move(t));
+  }
+  return group;
+}
+
+void expect_same(const Weights& got, const Weights& wanted) {
+  CHECK(got.model == wanted.model);
+  CHECK(got.tensors.size() == wanted.tensors.size());
+  for (const auto& [name, tensor] : wanted.tensors) {
+    INFO(name);
+    REQUIRE(got.find(name));
+    CHECK(got.at(name).shape == tensor.shape);
+    CHECK(got.at(name).data == tensor.data);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("the baselines are recognised, under their own names and under numbers") {
+  const Folder folder;
+  for (const char* name :
+       {"fsrcnn,d=8,s=4,m=2", "fsrcnn,d=5,s=3,m=1", "srresnet,blocks=2,features=4", "srresnet,blocks=1,features=3",
+        "srdensenet,blocks=3,units=2,k=4", "srdensenet,blocks=1,units=3,k=2", "srdensenet,blocks=2,units=1,k=2"})
+    for (const bool own_names : {true, false}) {
+      INFO(name << (own_names ? ", own names" : ", numbers"));
+      const Weights weights = random_weights(parse_model_name(name), 5);
+      write_checkpoint(folder / "x.safetensors", group_of(weights, own_names));
+      expect_same(import_checkpoint(folder / "x.safetensors").weights, weights);
+    }
+}
+
+TEST_CASE("one PReLU slope for all channels becomes one for each; a number of PReLUs that fits nothing is refused") {
+  const Folder folder;
+  Weights weights = random_weights(parse_model_name("fsrcnn,d=4,s=3,m=1"), 5);
+  TensorGroup group = group_of(weights, false);
+  NamedTensor* prelu = nullptr;
+  for (NamedTensor& t : group.tensors)
+    if (t.name == "net.1.weight") prelu = &t;
+  REQUIRE(prelu);
+  REQUIRE(prelu->shape == std::vector<int64_t>{4});
+  prelu->shape = {1};
+  prelu->data.resize(1);
+  write_checkpoint(folder / "x.safetensors", group);
+  std::ranges::fill(weights.tensors.at("shrink.prelu.weight").data, prelu->data[0]);
+  expect_same(import_checkpoint(folder / "x.safetensors").weights, weights);
+
+  std::erase_if(group.tensors, [](const NamedTensor& t) { return t.name == "net.1.weight"; });
+  write_checkpoint(folder / "x.safetensors", group);
+  try {
+    import_checkpoint(folder / "x.safetensors");
+    FAIL("taken");
+  } catch (const WeightsError& e) {
+    mentions(e.what(), "has 4 PReLUs; the checkpoint has 3");
+  }
 }

@@ -501,6 +501,8 @@ TEST_CASE("subjects are split once and for all") {
   std::ofstream(list) << "s4.nii\n";
   CHECK(split_subjects(subjects, list.string(), "", 1).validation == std::vector<std::string>{"s4.nii"});
   CHECK_THROWS_AS(split_subjects(subjects, list.string(), list.string(), 1), Error);  // in both parts
+  CHECK(split_subjects(subjects, "scans/s4.nii", "s2.nii", 1).validation == std::vector<std::string>{"s4.nii"});
+  CHECK_THROWS_AS(split_subjects(subjects, "scans/s40.nii", "", 1), Error);
   std::ofstream(list) << "s44.nii\n";
   CHECK_THROWS_AS(split_subjects(subjects, list.string(), "", 1), Error);
   CHECK_THROWS_AS(split_subjects(subjects, "0.95", "0.05", 1), Error);

@@ -45,6 +45,20 @@ std::vector<LayerRow> layers_of(const Weights& weights) {
   return rows;
 }
 
+std::string architecture_text(const ModelDescription& m) {
+  switch (m.architecture) {
+    case Architecture::mdcsrn:
+      return fmt::format("mDCSRN {}: {} blocks of {} units, growth rate {}", m.name(), m.blocks, m.units, m.growth);
+    case Architecture::fsrcnn:
+      return fmt::format("FSRCNN: {} features, shrunk to {}, {} mapping layers", m.features, m.shrink, m.blocks);
+    case Architecture::srresnet:
+      return fmt::format("SRResNet: {} residual blocks of {} features", m.blocks, m.features);
+    case Architecture::srdensenet:
+      return fmt::format("SRDenseNet: {} blocks of {} units, growth rate {}", m.blocks, m.units, m.growth);
+  }
+  return "";
+}
+
 }  // namespace
 
 std::string describe(const Weights& weights, const std::filesystem::path& path) {
@@ -58,15 +72,18 @@ std::string describe(const Weights& weights, const std::filesystem::path& path) 
     fmt::format_to(std::back_inserter(text), "{:<16}{}\n", key, value);
   };
   line("file", path.string());
-  line("model", fmt::format("mDCSRN {}: {} blocks of {} units, growth rate {}", m.name(), m.blocks, m.units, m.growth));
-  line("bottleneck", to_string(m.bottleneck));
-  line("trunk", to_string(m.trunk));
-  line("output", m.reconstruction ? "reconstruction (-r)" : "direct feature combination");
+  line("model", architecture_text(m));
+  if (m.architecture == Architecture::mdcsrn) {
+    line("bottleneck", to_string(m.bottleneck));
+    line("trunk", to_string(m.trunk));
+    line("output", m.reconstruction ? "reconstruction (-r)" : "direct feature combination");
+  }
   line("residual", yes_no(m.residual));
   line("input", to_string(m.input) + " interpolation to the output grid");
   line("normalization", to_string(weights.normalization));
-  line("batch-norm", fmt::format("{} by default, eps {}, running statistics: {}", to_string(m.batch_norm), m.norm_eps,
-                                 yes_no(running)));
+  if (m.has_norms())
+    line("batch-norm", fmt::format("{} by default, eps {}, running statistics: {}", to_string(m.batch_norm), m.norm_eps,
+                                   yes_no(running)));
   line("precision", weights.half_precision ? "F16 convolutions, F32 otherwise" : "F32");
 
   fmt::format_to(std::back_inserter(text), "\n{:<36}{:>18}{:>12}{:>16}\n", "layer", "shape", "parameters",

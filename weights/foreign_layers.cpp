@@ -14,7 +14,8 @@ namespace {
 bool is_kernel(const std::vector<int64_t>& shape, bool channels_last) {
   if (shape.size() != 5) return false;
   const size_t z = channels_last ? 0 : 2;
-  return (shape[z] == 1 || shape[z] == 3) && shape[z + 1] == shape[z] && shape[z + 2] == shape[z];
+  const bool known = shape[z] == 1 || shape[z] == 3 || shape[z] == 5 || shape[z] == 9;
+  return known && shape[z + 1] == shape[z] && shape[z + 2] == shape[z];
 }
 
 std::string with_shape(const NamedTensor& tensor) {
@@ -63,11 +64,12 @@ class Gatherer {
  private:
   void refuse_left_overs() const {
     if (left_over_.empty()) return;
-    throw WeightsError(fmt::format("{}: these tensors belong to no convolution or norm of an mDCSRN: {}", where_,
-                                   shown_list(left_over_)));
+    throw WeightsError(
+        fmt::format("{}: these tensors belong to no convolution, norm or PReLU of a network that is known: {}", where_,
+                    shown_list(left_over_)));
   }
 
-  // The stem, a kernel 3x3x3 of one input channel, looks right in one layout only.
+  // The first kernel, of one input channel, looks right in one layout only.
   void choose_layout() {
     const auto all = [&](bool channels_last) {
       return std::all_of(tensors_.begin(), tensors_.end(), [&](const NamedTensor* t) {
@@ -137,6 +139,8 @@ class Gatherer {
         add_conv(name, parts.position, *p[0], p[1]);
         for (const NamedTensor* extra : {p[2], p[3]})
           if (extra) left_over_.push_back(with_shape(*extra));
+      } else if (p[0] && !p[1] && !p[2] && !p[3]) {
+        layers_.prelus.push_back({{name, parts.position}, p[0]});
       } else {
         add_norm(name, parts.position, p);
       }

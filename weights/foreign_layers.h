@@ -1,4 +1,5 @@
-// The tensors of a checkpoint gathered into layers: convolutions and norms, in PyTorch's layout whatever the file's.
+// The tensors of a checkpoint gathered into layers: convolutions, norms and PReLUs, in PyTorch's layout whatever the
+// file's.
 #pragma once
 
 #include <string>
@@ -11,7 +12,7 @@ namespace sr {
 
 struct ConvLayer : NamedLayer {
   int64_t co, ci;
-  int kernel;                   // 1 or 3
+  int kernel;                   // 1, 3, 5 or 9
   std::vector<float> weight;    // [co][ci][kz][ky][kx]
   const NamedTensor* original;  // the weight as it lies in the checkpoint
   const NamedTensor* bias;      // or nullptr
@@ -22,14 +23,20 @@ struct NormLayer : NamedLayer {
   const NamedTensor *weight, *bias, *mean, *variance;  // the last two or nullptr
 };
 
+// A weight without anything beside it: the slope of each channel, or one for all.
+struct PReluLayer : NamedLayer {
+  const NamedTensor* slope;
+};
+
 struct ForeignLayers {
   std::vector<ConvLayer> convs;
   std::vector<NormLayer> norms;
+  std::vector<PReluLayer> prelus;
   bool channels_last = false;        // TensorFlow's layout: [kz][ky][kx][ci][co]
   std::vector<std::string> ignored;  // counters and scalars that no network computes with
 };
 
-// Throws WeightsError that lists every tensor that belongs to neither.
+// Throws WeightsError that lists every tensor that belongs to none of them.
 ForeignLayers gather_layers(const TensorGroup& group, bool keeps_order, const std::string& where);
 
 }  // namespace sr

@@ -20,7 +20,7 @@ std::string path_of(const TensorGroup& group) {
   return group.path.empty() ? "(top)" : group.path;
 }
 
-// The dictionary named by `key`, or the one of several whose tensors are an mDCSRN.
+// The dictionary named by `key`, or the one of several whose tensors are a network.
 Inference infer_from(const Checkpoint& checkpoint, const std::string& key, const std::string& where,
                      std::string& chosen_path) {
   std::vector<const TensorGroup*> groups;
@@ -46,7 +46,8 @@ Inference infer_from(const Checkpoint& checkpoint, const std::string& key, const
     }
   }
   if (networks.empty())
-    throw WeightsError(fmt::format("{}: none of its {} dictionaries is an mDCSRN:{}", where, groups.size(), reasons));
+    throw WeightsError(
+        fmt::format("{}: none of its {} dictionaries is a network that is known:{}", where, groups.size(), reasons));
   if (networks.size() > 1)
     throw WeightsError(fmt::format("{}: several of its dictionaries are networks: {}; choose one with --key", where,
                                    shown_list(network_paths)));

@@ -34,12 +34,26 @@ int count_by_names(const std::map<std::string, Tensor>& tensors, std::string_vie
   return count;
 }
 
-ModelDescription model_of_own_names(const std::map<std::string, Tensor>& tensors, const std::string& where) {
+int64_t extent(const std::map<std::string, Tensor>& tensors, const std::string& name, size_t axis) {
+  const auto found = tensors.find(name);
+  return found == tensors.end() || found->second.shape.size() != 5 ? 0 : found->second.shape[axis];
+}
+
+// Whether every size lies in its range; the schema finds what is wrong beyond that.
+void set_sizes(const std::vector<std::tuple<int*, int64_t, int>>& sizes, const std::string& where) {
+  for (const auto& [member, value, most] : sizes) {
+    if (value < 1 || value > most)
+      throw WeightsError(
+          fmt::format("{}: its tensors' numbers and shapes are those of no network that is read", where));
+    *member = static_cast<int>(value);
+  }
+}
+
+ModelDescription mdcsrn_of_own_names(const std::map<std::string, Tensor>& tensors, const std::string& where) {
   ModelDescription model;
   model.blocks = count_by_names(tensors, "blocks.", limits::blocks);
   model.units = count_by_names(tensors, ".units.", limits::units);
-  const auto stem = tensors.find("stem.conv.weight");
-  const int64_t stem_channels = stem == tensors.end() ? 0 : stem->second.shape[0];
+  const int64_t stem_channels = extent(tensors, "stem.conv.weight", 0);
   if (model.blocks < 1 || model.blocks > limits::blocks || model.units < 1 || model.units > limits::units ||
       stem_channels < 2 || stem_channels > 2 * limits::growth)
     throw WeightsError(fmt::format("{}: {} blocks of {} units and a stem of {} channels are no network that is read",
@@ -53,30 +67,67 @@ ModelDescription model_of_own_names(const std::map<std::string, Tensor>& tensors
   else if (model.units > 3 && !has_bottleneck(model.units - 1))
     model.bottleneck = Bottleneck::never;
   model.reconstruction = tensors.contains("reconstruction.conv.weight");
-  const auto last = tensors.find(model.reconstruction ? "reconstruction.compress.conv.weight" : "combine.conv.weight");
-  if (last != tensors.end() && last->second.shape.size() == 5) {
-    ModelDescription other = model;
-    other.trunk = Trunk::new_features;
-    if (last->second.shape[1] != model.trunk_channels(model.blocks) &&
-        last->second.shape[1] == other.trunk_channels(model.blocks))
-      model.trunk = Trunk::new_features;
+  const int64_t trunk =
+      extent(tensors, model.reconstruction ? "reconstruction.compress.conv.weight" : "combine.conv.weight", 1);
+  ModelDescription other = model;
+  other.trunk = Trunk::new_features;
+  if (trunk != model.trunk_channels(model.blocks) && trunk == other.trunk_channels(model.blocks))
+    model.trunk = Trunk::new_features;
+  return model;
+}
+
+ModelDescription model_of_own_names(Architecture architecture, const std::map<std::string, Tensor>& tensors,
+                                    const std::string& where) {
+  ModelDescription model = default_model(architecture);
+  switch (architecture) {
+    case Architecture::mdcsrn:
+      return mdcsrn_of_own_names(tensors, where);
+    case Architecture::fsrcnn:
+      set_sizes({{&model.features, extent(tensors, "extract.conv.weight", 0), limits::features},
+                 {&model.shrink, extent(tensors, "shrink.conv.weight", 0), limits::features},
+                 {&model.blocks, count_by_names(tensors, "mapping.", limits::blocks), limits::blocks}},
+                where);
+      break;
+    case Architecture::srresnet:
+      set_sizes({{&model.features, extent(tensors, "head.conv.weight", 0), limits::features},
+                 {&model.blocks, count_by_names(tensors, "blocks.", limits::blocks), limits::blocks}},
+                where);
+      break;
+    case Architecture::srdensenet:
+      set_sizes({{&model.growth, extent(tensors, "stem.conv.weight", 0) / 2, limits::growth},
+                 {&model.blocks, count_by_names(tensors, "blocks.", limits::blocks), limits::blocks},
+                 {&model.units, count_by_names(tensors, ".units.", limits::units), limits::units}},
+                where);
+      break;
   }
   return model;
 }
 
-// Whether one tensor is the stem of our own names; `prefix` is what all names begin with ("module.", "").
-bool has_own_names(const TensorGroup& group, std::string& prefix) {
-  constexpr std::string_view stem = "stem.conv.weight";
-  const auto found = std::find_if(group.tensors.begin(), group.tensors.end(), [&](const NamedTensor& t) {
-    return t.name == stem || t.name.ends_with("." + std::string(stem));
-  });
-  if (found == group.tensors.end()) return false;
-  prefix = found->name.substr(0, found->name.size() - stem.size());
-  return std::any_of(group.tensors.begin(), group.tensors.end(),
-                     [&](const NamedTensor& t) { return t.name.starts_with(prefix + "blocks.0.units.0."); });
+// The architecture whose names these are, and what all of them begin with ("module.", "").
+struct OwnNames {
+  Architecture architecture;
+  std::string prefix;
+};
+std::optional<OwnNames> find_own_names(const TensorGroup& group) {
+  // The first layer, and another one that tells the architectures apart; more telling pairs first.
+  constexpr std::tuple<Architecture, std::string_view, std::string_view> marks[] = {
+      {Architecture::fsrcnn, "extract.conv.weight", "shrink.conv.weight"},
+      {Architecture::srresnet, "head.conv.weight", "blocks.0.0.conv.weight"},
+      {Architecture::srdensenet, "stem.conv.weight", "tail.0.conv.weight"},
+      {Architecture::mdcsrn, "stem.conv.weight", "blocks.0.units.0."}};
+  for (const auto& [architecture, first, other] : marks)
+    for (const NamedTensor& t : group.tensors) {
+      if (t.name != first && !t.name.ends_with("." + std::string(first))) continue;
+      const std::string prefix = t.name.substr(0, t.name.size() - first.size());
+      const std::string mark = prefix + std::string(other);
+      if (std::ranges::any_of(group.tensors, [&](const NamedTensor& o) { return o.name.starts_with(mark); }))
+        return OwnNames{architecture, prefix};
+    }
+  return {};
 }
 
-Inference take_own_names(const TensorGroup& group, const std::string& prefix, const std::string& where) {
+Inference take_own_names(const TensorGroup& group, const OwnNames& own, const std::string& where) {
+  const std::string& prefix = own.prefix;
   Inference out;
   std::vector<std::string> ignored;
   for (const NamedTensor& t : group.tensors) {
@@ -89,7 +140,7 @@ Inference take_own_names(const TensorGroup& group, const std::string& prefix, co
       throw WeightsError(fmt::format("{}: tensor {} is there twice", where, shown(name)));
     out.matches.push_back({t.name, shape_text(t.shape), name});
   }
-  out.model = model_of_own_names(out.tensors, where);
+  out.model = model_of_own_names(own.architecture, out.tensors, where);
   out.notes.push_back("the names are those of a srengine weights file; nothing was guessed");
   if (!ignored.empty()) out.notes.push_back("ignored: " + shown_list(ignored));
   return out;
@@ -123,6 +174,7 @@ class Inferrer {
     find_architecture();
     match_convs();
     match_norms();
+    match_prelus();
     out_.channels_last = layers_.channels_last;
     if (layers_.channels_last) out_.notes.push_back("kernels lie as in TensorFlow, (z, y, x, in, out)");
     if (!layers_.ignored.empty()) out_.notes.push_back("ignored: " + shown_list(layers_.ignored));
@@ -140,12 +192,63 @@ class Inferrer {
     return found;
   }
 
+  // What begins with a wide kernel, or has no norms, is one of the baselines.
+  void find_architecture() {
+    const auto first = [&](int kernel) {
+      return convs_where([kernel](const ConvLayer& c) { return c.kernel == kernel && c.ci == 1; });
+    };
+    if (const auto wide = first(5); wide.size() == 1) return find_fsrcnn(wide[0]->co);
+    if (const auto wide = first(9); wide.size() == 1) return find_srresnet(wide[0]->co);
+    if (const auto stem = first(3); stem.size() == 1 && layers_.norms.empty()) return find_srdensenet(stem[0]->co);
+    find_mdcsrn();
+  }
+
+  void set_sizes_of(Architecture architecture,
+                    const std::vector<std::tuple<int ModelDescription::*, int64_t, int>>& sizes) {
+    out_.model = default_model(architecture);
+    for (const auto& [member, value, most] : sizes) {
+      if (value < 1 || value > most)
+        refuse(fmt::format("read as {}, its layers' numbers and widths fit no network", to_string(architecture)));
+      out_.model.*member = static_cast<int>(value);
+    }
+  }
+
+  void find_fsrcnn(int64_t d) {
+    const auto shrink = convs_where([d](const ConvLayer& c) { return c.kernel == 1 && c.ci == d; });
+    const auto mapping = convs_where([](const ConvLayer& c) { return c.kernel == 3; });
+    set_sizes_of(Architecture::fsrcnn,
+                 {{&ModelDescription::features, d, limits::features},
+                  {&ModelDescription::shrink, shrink.empty() ? 0 : shrink[0]->co, limits::features},
+                  {&ModelDescription::blocks, mapping.size(), limits::blocks}});
+  }
+
+  void find_srresnet(int64_t f) {  // two convolutions a block, and three behind them
+    const auto n = static_cast<int64_t>(convs_where([](const ConvLayer& c) { return c.kernel == 3; }).size());
+    set_sizes_of(Architecture::srresnet, {{&ModelDescription::features, f, limits::features},
+                                          {&ModelDescription::blocks, n % 2 ? (n - 3) / 2 : 0, limits::blocks}});
+  }
+
+  // The widest input of a unit is (1 + U) k with one block, (2 U - 1) k with more.
+  void find_srdensenet(int64_t stem_channels) {
+    const int64_t k = stem_channels / 2;
+    const auto units = convs_where([k](const ConvLayer& c) { return c.kernel == 3 && c.ci != 1 && c.co == k; });
+    const auto n = static_cast<int64_t>(units.size());
+    int64_t widest = 0;
+    for (const ConvLayer* unit : units) widest = std::max(widest, unit->ci);
+    const bool one_block = widest == (1 + n) * k;
+    const int64_t n_units = one_block ? n : k > 0 ? (widest / k + 1) / 2 : 0;
+    const int64_t n_blocks = n_units > 0 && n % n_units == 0 ? n / n_units : 0;
+    set_sizes_of(Architecture::srdensenet, {{&ModelDescription::growth, k, limits::growth},
+                                            {&ModelDescription::units, n_units, limits::units},
+                                            {&ModelDescription::blocks, n_blocks, limits::blocks}});
+  }
+
   // B, U, k and the rest from numbers of layers and their widths. The number of output channels tells the 1x1x1
   // convolutions apart: 2k compressor, 4k bottleneck, 1 combine, 8k reconstruction.
-  void find_architecture() {
+  void find_mdcsrn() {
     const auto stems = convs_where([](const ConvLayer& c) { return c.kernel == 3 && c.ci == 1; });
     if (stems.size() != 1)
-      refuse(stems.empty() ? "has no 3x3x3 convolution of one channel to begin with; it is no mDCSRN"
+      refuse(stems.empty() ? "has no 3x3x3 convolution of one channel to begin with; it is no network that is known"
                            : "has several 3x3x3 convolutions of one channel: " + shown_list(names_of(stems)));
     const int64_t stem_channels = stems[0]->co;
     if (stem_channels < 2 || stem_channels % 2 || stem_channels > 2 * limits::growth)
@@ -206,14 +309,16 @@ class Inferrer {
   struct NormSlot {
     std::string layer;
     int64_t c;
-    size_t reader;  // the convolution behind it, in conv_slots_
+    size_t conv;  // the convolution behind it, or before it (SRResNet), in conv_slots_
   };
 
   void make_slots() {
     int n_trunk = 0;
     for (const TensorSpec& spec : tensor_table(out_.model)) {
       const std::string layer = spec.name.substr(0, spec.name.rfind('.'));
-      if (spec.role == TensorRole::norm_weight) norm_slots_.push_back({layer, spec.shape[0], conv_slots_.size()});
+      const size_t conv = conv_slots_.size() - (out_.model.architecture == Architecture::srresnet ? 1 : 0);
+      if (spec.role == TensorRole::norm_weight) norm_slots_.push_back({layer, spec.shape[0], conv});
+      if (spec.role == TensorRole::prelu_slope) prelu_slots_.push_back(spec);
       if (spec.role != TensorRole::conv_weight) continue;
       ConvShape shape{spec.shape[0], spec.shape[1], static_cast<int>(spec.shape[2])};
       if (reads_trunk(layer)) shape.ci = layout_.channels(out_.model, ++n_trunk);
@@ -297,7 +402,7 @@ class Inferrer {
     const auto order = in_order(found, keeps_order_);
     std::vector<const NamedLayer*> left = order ? *order : found;
     for (const NormSlot* slot : wanted) {
-      const std::string& reader = conv_slots_[slot->reader].conv->name;
+      const std::string& reader = conv_slots_[slot->conv].conv->name;
       std::vector<std::pair<int, int>> affinity;
       for (const NamedLayer* layer : left) affinity.push_back(name_affinity(layer->name, reader));
       const auto nearest = std::max_element(affinity.begin(), affinity.end());  // the first of equals
@@ -318,6 +423,33 @@ class Inferrer {
     }
   }
 
+  // By order alone: their sizes are alike. One slope for all channels becomes one for each.
+  void match_prelus() {
+    const auto& found = layers_.prelus;
+    if (found.size() != prelu_slots_.size()) {
+      std::vector<std::string> names;
+      for (const PReluLayer& prelu : found)
+        names.push_back(fmt::format("{} ({})", prelu.slope->name, fmt::join(prelu.slope->shape, ", ")));
+      refuse(fmt::format("read as {}, the network has {} PReLUs; the checkpoint has {}{}{}", out_.model.name(),
+                         prelu_slots_.size(), found.size(), found.empty() ? "" : ": ", shown_list(names)));
+    }
+    std::vector<const NamedLayer*> layers;
+    for (const PReluLayer& prelu : found) layers.push_back(&prelu);
+    if (layers.empty()) return;
+    const auto order = ordered(layers, "PReLUs");
+    for (size_t i = 0; i < order.size(); ++i) {
+      const NamedTensor& slope = *static_cast<const PReluLayer*>(order[i])->slope;
+      const TensorSpec& spec = prelu_slots_[i];
+      if (slope.shape != spec.shape && slope.data.size() != 1)
+        refuse(
+            fmt::format("{} has {} slopes where {} channels are", shown(slope.name), slope.data.size(), spec.shape[0]));
+      std::vector<float> data = slope.data;
+      data.resize(static_cast<size_t>(spec.shape[0]), slope.data[0]);
+      out_.tensors[spec.name] = {spec.shape, std::move(data)};
+      add_match(slope, spec.name);
+    }
+  }
+
   void add_match(const NamedTensor& tensor, const std::string& to) {
     out_.matches.push_back({tensor.name, shape_text(tensor.shape), to});
   }
@@ -329,12 +461,13 @@ class Inferrer {
   TrunkLayout layout_{};
   std::vector<ConvSlot> conv_slots_;
   std::vector<NormSlot> norm_slots_;
+  std::vector<TensorSpec> prelu_slots_;
 };
 
 }  // namespace
 
 Inference infer_network(const TensorGroup& group, bool keeps_order, const std::string& where) {
-  if (std::string prefix; has_own_names(group, prefix)) return take_own_names(group, prefix, where);
+  if (const auto own = find_own_names(group)) return take_own_names(group, *own, where);
   Inference out = Inferrer(gather_layers(group, keeps_order, where), keeps_order, where).run();
   std::map<std::string, size_t> place;
   for (const TensorSpec& spec : tensor_table(out.model)) place.emplace(spec.name, place.size());

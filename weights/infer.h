@@ -1,4 +1,4 @@
-// The architecture of an mDCSRN from its tensors' shapes, order and names, and which tensor is which.
+// The architecture of a network from its tensors' shapes, order and names, and which tensor is which.
 #pragma once
 
 #include <map>

@@ -39,7 +39,7 @@ Weights random_weights(const ModelDescription& model, uint64_t seed) {
   weights.provenance = {{"trained_on", "nothing: random numbers"}, {"seed", seed}};
   Random random(seed);
   for (const TensorSpec& spec : tensor_table(model)) {
-    if (spec.role == TensorRole::conv_bias) continue;
+    if (spec.role == TensorRole::conv_bias && spec.optional) continue;
     Tensor tensor{spec.shape, std::vector<float>(static_cast<size_t>(element_count(spec.shape)))};
     // He et al. 2015: variance 2 / fan-in; fan-in = ci * kernel volume = elements per output channel.
     const double he = std::sqrt(2.0 * static_cast<double>(spec.shape[0]) / static_cast<double>(tensor.data.size()));
@@ -65,6 +65,7 @@ Weights random_weights(const ModelDescription& model, uint64_t seed) {
           x = random.uniform(0.1, 0.4);
           break;
         case TensorRole::conv_bias:
+          x = random.uniform(-0.1, 0.1);
           break;
       }
       value = static_cast<float>(x);

@@ -14,9 +14,10 @@ namespace {
 // Collects the tensors of convolutions and norms under their schema names.
 class Table {
  public:
-  void conv(const std::string& layer, int co, int ci, int kernel) {
+  enum class Bias { optional, required };
+  void conv(const std::string& layer, int co, int ci, int kernel, Bias bias = Bias::optional) {
     specs_.push_back({layer + ".weight", {co, ci, kernel, kernel, kernel}, TensorRole::conv_weight, false});
-    specs_.push_back({layer + ".bias", {co}, TensorRole::conv_bias, true});
+    specs_.push_back({layer + ".bias", {co}, TensorRole::conv_bias, bias == Bias::optional});
   }
   void norm(const std::string& layer, int c) {
     specs_.push_back({layer + ".weight", {c}, TensorRole::norm_weight, false});
@@ -183,9 +184,9 @@ void add_fsrcnn(const ModelDescription& model, Table& table) {
   const int d = model.features, s = model.shrink;
   const auto prelu_conv = [&](const std::string& layer, int co, int ci, int kernel) {
     table.prelu(layer + ".prelu", ci);
-    table.conv(layer + ".conv", co, ci, kernel);
+    table.conv(layer + ".conv", co, ci, kernel, Table::Bias::required);
   };
-  table.conv("extract.conv", d, 1, 5);
+  table.conv("extract.conv", d, 1, 5, Table::Bias::required);
   prelu_conv("shrink", s, d, 1);
   for (int i = 0; i < model.blocks; ++i) prelu_conv(fmt::format("mapping.{}", i), s, s, 3);
   prelu_conv("expand", d, s, 1);
@@ -194,7 +195,7 @@ void add_fsrcnn(const ModelDescription& model, Table& table) {
 
 void add_srresnet(const ModelDescription& model, Table& table) {
   const int f = model.features;
-  table.conv("head.conv", f, 1, 9);
+  table.conv("head.conv", f, 1, 9, Table::Bias::required);
   table.prelu("head.prelu", f);
   for (int i = 0; i < model.blocks; ++i) {
     const std::string block = fmt::format("blocks.{}", i);
@@ -210,7 +211,7 @@ void add_srresnet(const ModelDescription& model, Table& table) {
   table.prelu("tail.1.prelu", f);
   table.conv("tail.1.conv", f, f, 3);
   table.prelu("reconstruct.prelu", f);
-  table.conv("reconstruct.conv", 1, f, 9);
+  table.conv("reconstruct.conv", 1, f, 9, Table::Bias::required);
 }
 
 void add_srdensenet(const ModelDescription& model, Table& table) {

@@ -23,7 +23,8 @@
 //   srdensenet  stem.conv (2k, 1, 3..), blocks.I.units.J.conv (k, c, 3..), compress.conv (8k, 2k + B U k, 1..),
 //               tail.0.conv, tail.1.conv (8k, 8k, 3..), reconstruct.conv (1, 8k, 3..)
 //
-// Optional beside each conv.weight: conv.bias (co); beside each norm, both or neither: norm.running_mean and
+// Beside each conv.weight conv.bias (co): all of FSRCNN's and the first and last of SRResNet's are required, others
+// optional. Optional beside each norm, both or neither: norm.running_mean and
 // norm.running_var (c). A prelu.weight holds the slope of each channel (c). Definitions: docs/spec.md, sections 2,
 // 5, 7.
 #pragma once

@@ -217,7 +217,8 @@ Split split_subjects(const std::vector<Subject>& subjects, const std::string& va
       part.assign(left.end() - static_cast<ptrdiff_t>(wanted), left.end());
       left.resize(left.size() - wanted);
     } else {
-      for (const std::string& name : read_lines(text)) {
+      const bool one_scan = is_scan_name(text);
+      for (const std::string& name : one_scan ? std::vector{fs::path(text).filename().string()} : read_lines(text)) {
         const auto at = std::ranges::find(left, name);
         if (at == left.end())
           throw Error(

@@ -23,6 +23,7 @@ bool same_architecture(ModelDescription a, ModelDescription b) {
 }
 
 std::string full_name(const ModelDescription& m) {
+  if (m.architecture != Architecture::mdcsrn) return m.name() + (m.residual ? " (residual)" : "");
   return fmt::format("{} (k = {}, bottleneck {}, trunk {}{})", m.name(), m.growth, to_string(m.bottleneck),
                      to_string(m.trunk), m.residual ? ", residual" : "");
 }
@@ -33,13 +34,29 @@ void fill(Weights& weights, const std::string& name, float value) {
 
 Weights random_start(const ModelDescription& model, uint64_t seed) {
   Weights weights = random_weights(model, seed);
+  std::string last;  // convolution
   for (const TensorSpec& spec : tensor_table(model)) {
     if (!weights.find(spec.name)) continue;
-    if (spec.role == TensorRole::norm_weight || spec.role == TensorRole::running_var) fill(weights, spec.name, 1);
-    if (spec.role == TensorRole::norm_bias || spec.role == TensorRole::running_mean) fill(weights, spec.name, 0);
+    switch (spec.role) {
+      case TensorRole::conv_weight:
+        last = spec.name;
+        break;
+      case TensorRole::norm_weight:
+      case TensorRole::running_var:
+        fill(weights, spec.name, 1);
+        break;
+      case TensorRole::conv_bias:
+      case TensorRole::norm_bias:
+      case TensorRole::running_mean:
+        fill(weights, spec.name, 0);
+        break;
+      case TensorRole::prelu_slope:
+        fill(weights, spec.name, 0.25f);  // He et al., arXiv 1502.01852, section 2.1
+        break;
+    }
   }
-  if (model.residual)  // the last layer adds nothing to the input: training starts there, not at noise
-    fill(weights, model.reconstruction ? "reconstruction.conv.weight" : "combine.conv.weight", 0);
+  // The last layer adds nothing to the input: training starts there, not at noise.
+  if (model.residual) fill(weights, last, 0);
   weights.provenance = nlohmann::json::object();
   return weights;
 }
@@ -79,9 +96,11 @@ using ranges::not_negative, ranges::positive;
 void add_data_options(CLI::App& app, Options& o) {
   CLI::Option_group* data = app.add_option_group("Data");
   data->add_option("--data", o.data.folder, "folder of high-resolution NIfTI scans")->required();
-  data->add_option("--val", o.data.validation, "subjects for validation: a share of them, or a file that lists them")
+  data->add_option("--val", o.data.validation,
+                   "subjects for validation: a share of them, a scan, or a file that lists them")
       ->capture_default_str();
-  data->add_option("--test", o.data.test, "subjects that are left out: a share of them, or a file that lists them");
+  data->add_option("--test", o.data.test,
+                   "subjects that are left out: a share of them, a scan, or a file that lists them");
   data->add_option("--factor", o.factors, "factors by which k-space is cut; several are drawn from")
       ->capture_default_str();
   data->add_option("--patches-per-subject", o.data.patches_per_subject, "patches of a subject in an epoch")
