@@ -9,6 +9,7 @@ packages=(
   g++ cmake ninja-build ccache pkg-config
   libnifti2-dev libniftiio-dev libznz-dev zlib1g-dev  # scans
   libssl-dev libzip-dev nlohmann-json3-dev            # weights and checkpoints
+  libonnx-dev libprotobuf-dev                         # networks for other programs
   libhwy-dev libkissfft-dev libpng-dev                # kernels, k-space, pictures
   libcli11-dev libfmt-dev catch2                      # program and tests
   libopenmpi-dev openmpi-bin                          # training in several processes

@@ -26,6 +26,23 @@ include(CheckCXXCompilerFlag)
 check_cxx_compiler_flag(-fcx-limited-range SRENGINE_HAS_CX_LIMITED_RANGE)
 set(SRENGINE_COMPLEX_OPTIONS $<$<BOOL:${SRENGINE_HAS_CX_LIMITED_RANGE}>:-fcx-limited-range>)
 
+# ONNX's messages and its checker (libonnx-dev, and libprotobuf-dev, which it does not depend on).
+if(SRENGINE_ONNX)
+  find_path(ONNX_INCLUDE_DIR onnx/onnx-ml.pb.h)
+  find_library(ONNX_PROTO_LIBRARY onnx_proto)
+  find_library(ONNX_LIBRARY onnx)
+  find_package(Protobuf QUIET)
+  if(ONNX_INCLUDE_DIR AND ONNX_PROTO_LIBRARY AND ONNX_LIBRARY AND TARGET protobuf::libprotobuf)
+    add_library(onnx_messages INTERFACE)
+    target_include_directories(onnx_messages SYSTEM INTERFACE ${ONNX_INCLUDE_DIR})
+    # Its headers have to be told how the library was built: with the ai.onnx.ml domain, in this namespace.
+    target_compile_definitions(onnx_messages INTERFACE ONNX_ML=1 ONNX_NAMESPACE=onnx)
+    target_link_libraries(onnx_messages INTERFACE ${ONNX_PROTO_LIBRARY} protobuf::libprotobuf)
+  else()
+    message(STATUS "srengine export --onnx: no ONNX here (libonnx-dev, libprotobuf-dev), it is left out")
+  endif()
+endif()
+
 if(SRENGINE_TESTS)
   find_package(Catch2 REQUIRED)  # 2.13 in Debian 12, 3.x in Ubuntu 24.04
 endif()

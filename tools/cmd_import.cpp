@@ -5,6 +5,7 @@
 #include "tools/choice.h"
 #include "tools/commands.h"
 #include "tools/parse.h"
+#include "tools/scan_transform.h"
 #include "weights/import.h"
 
 namespace sr {
@@ -20,7 +21,7 @@ struct Arguments {
 void run(Arguments& a) {
   if (!a.normalization.empty()) a.options.normalization = parse_word(parse_normalization, a.normalization);
   if (!a.provenance.empty()) a.options.provenance = parse_word(parse_provenance, a.provenance);
-  if (std::filesystem::weakly_canonical(a.checkpoint) == std::filesystem::weakly_canonical(a.output))
+  if (file_identity(a.checkpoint) == file_identity(a.output))
     throw Error(Status::bad_usage, fmt::format("{} would be overwritten by its own weights file; -o takes another name",
                                                a.checkpoint.string()));
   ImportResult result = import_checkpoint(a.checkpoint, a.options);

@@ -13,6 +13,7 @@ void add_upsample(CLI::App& app);
 void add_evaluate(CLI::App& app);
 void add_phantom(CLI::App& app);
 void add_import(CLI::App& app);
+void add_export(CLI::App& app);
 void add_info(CLI::App& app);
 void add_backends(CLI::App& app);
 

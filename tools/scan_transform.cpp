@@ -18,12 +18,16 @@ void warn(const std::string& sentence) {
 
 }  // namespace
 
-std::filesystem::path scan_identity(const std::filesystem::path& scan) {
+std::filesystem::path file_identity(const std::filesystem::path& file) {
   // Made absolute first: of a relative name of which no part exists, weakly_canonical keeps whatever spelling it has.
   std::error_code error;  // a loop of links, a name that is too long: whoever opens it will say so
-  const std::filesystem::path whole = std::filesystem::absolute(scan, error);
-  std::filesystem::path file = std::filesystem::weakly_canonical(whole, error);
-  if (error) file = whole;
+  const std::filesystem::path whole = std::filesystem::absolute(file, error);
+  const std::filesystem::path canonical = std::filesystem::weakly_canonical(whole, error);
+  return error ? whole : canonical;
+}
+
+std::filesystem::path scan_identity(const std::filesystem::path& scan) {
+  std::filesystem::path file = file_identity(scan);
   if (!is_pair_name(file)) return file;
   file = split_scan_name(file).stem;
   return file += ".hdr";

@@ -9,8 +9,10 @@
 
 namespace sr {
 
-// One path for each scan, however it is named: links followed, a pair by its header. For seeing whether two names would
-// be the same files; nothing needs to exist.
+// One path for each file, however it is named, links followed: for seeing whether two names would be the same file.
+// Nothing needs to exist.
+std::filesystem::path file_identity(const std::filesystem::path& file);
+// The same of a scan: a pair has that of its header.
 std::filesystem::path scan_identity(const std::filesystem::path& scan);
 
 // The result has the header of `in`; `options.grid` gives it another grid. Warnings of reader and writer go to stderr.

@@ -37,6 +37,7 @@ int main(int argc, char** argv) {
   sr::add_evaluate(app);
   sr::add_phantom(app);
   sr::add_import(app);
+  sr::add_export(app);
   sr::add_info(app);
   sr::add_backends(app);
 

@@ -63,10 +63,6 @@ std::string architecture_text(const ModelDescription& m) {
 
 std::string describe(const Weights& weights, const std::filesystem::path& path) {
   const ModelDescription& m = weights.model;
-  bool running = true;
-  for (const TensorSpec& spec : tensor_table(m))
-    if (spec.role == TensorRole::running_var && !weights.find(spec.name)) running = false;
-
   fmt::memory_buffer text;
   const auto line = [&](const char* key, const std::string& value) {
     fmt::format_to(std::back_inserter(text), "{:<16}{}\n", key, value);
@@ -83,7 +79,7 @@ std::string describe(const Weights& weights, const std::filesystem::path& path) 
   line("normalization", to_string(weights.normalization));
   if (m.has_norms())
     line("batch-norm", fmt::format("{} by default, eps {}, running statistics: {}", to_string(m.batch_norm), m.norm_eps,
-                                   yes_no(running)));
+                                   yes_no(weights.has_running_statistics())));
   line("precision", weights.half_precision ? "F16 convolutions, F32 otherwise" : "F32");
 
   fmt::format_to(std::back_inserter(text), "\n{:<36}{:>18}{:>12}{:>16}\n", "layer", "shape", "parameters",

@@ -83,6 +83,12 @@ const Tensor* Weights::find(const std::string& name) const {
   return found == tensors.end() ? nullptr : &found->second;
 }
 
+bool Weights::has_running_statistics() const {
+  const std::vector<TensorSpec> table = tensor_table(model);
+  return std::ranges::all_of(
+      table, [this](const TensorSpec& spec) { return spec.role != TensorRole::running_var || find(spec.name); });
+}
+
 void check_against_schema(const Weights& weights, const std::string& where) {
   check_shapes(
       weights.model, weights.tensors, [](const Tensor& t) -> const auto& { return t.shape; }, where);

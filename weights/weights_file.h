@@ -28,6 +28,7 @@ struct Weights {
 
   const Tensor& at(const std::string& name) const { return tensors.at(name); }
   const Tensor* find(const std::string& name) const;
+  bool has_running_statistics() const;  // of every norm
 };
 
 // Reads and checks everything (lengths, overlaps, dtypes, shapes against the model, checksum) before use; allocates no

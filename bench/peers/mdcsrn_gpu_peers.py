@@ -10,20 +10,21 @@ written to the JSON file one by one.
 """
 import argparse
 import contextlib
+import inspect
 import json
+import re
 import statistics
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from mdcsrn_peers import export_onnx, parse_model, smooth_patch  # noqa: E402
+from common import smooth_patch
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "reference"))
-from mdcsrn_torch import MDCSRN  # noqa: E402
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "reference"))
+from mdcsrn_torch import MDCSRN, Config  # noqa: E402
 
 # Largest difference from float64 as a share of the rms: far above rounding in each format, far below a wrong layer.
 TOLERANCE = {"fp32": 1e-3, "tf32": 2e-2, "f16": 5e-2, "bf16": 3e-1}
@@ -37,6 +38,39 @@ def arithmetic(precision):
             yield
     else:
         yield
+
+
+def parse_model(name):
+    """b4u4, b8u4, b1u16-r, b4u4,k=16: the names of `srengine bench --model`, as far as the paper has them."""
+    match = re.fullmatch(r"b(\d+)u(\d+)(-r)?(?:,k=(\d+))?", name)
+    if not match:
+        raise SystemExit(f"{name}: no model; b4u4, b8u4, b1u16-r or b4u4,k=16 are")
+    blocks, units, r, k = match.groups()
+    return Config(int(blocks), int(units), int(k or 12), reconstruction=bool(r))
+
+
+def with_instance_norm(net):
+    """The same function of one patch, in an operation that every exporter and runtime has for inference."""
+    for parent in list(net.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, torch.nn.BatchNorm3d):
+                norm = torch.nn.InstanceNorm3d(child.num_features, eps=child.eps, affine=True)
+                norm.load_state_dict({"weight": child.weight, "bias": child.bias})
+                setattr(parent, name, norm)
+    return net
+
+
+def export_onnx(config, net, path, x):
+    """For patches of x's shape and type (`srengine export` writes float32 only), with instance norm."""
+    copy = MDCSRN(config)
+    copy.load_state_dict(net.state_dict())
+    copy = with_instance_norm(copy).eval()
+    # The older exporter, where a release has two: the newer one needs packages of its own.
+    older = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(copy.to(x.device, x.dtype), x, str(path), opset_version=13, input_names=["x"],
+                          output_names=["y"], **older)
 
 
 class TensorRt:

@@ -10,7 +10,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from mdcsrn_torch import Layer, conv, multiply_adds_per_voxel
+from mdcsrn_torch import MDCSRN, Config, Layer, conv, load_weights_file, multiply_adds_per_voxel
+from weights_file import read_model
 
 
 class PReLUConv(nn.Module):
@@ -169,6 +170,24 @@ class SRDenseNet(nn.Module):
             x = F.elu(layer(x))
         y = self.reconstruct(x)
         return image + y if self.cfg.residual else y
+
+
+NETWORKS = {  # the class, its description's class, and those members that have the same name in a weights file
+    "mdcsrn": (MDCSRN, Config, ("blocks", "units", "growth", "bottleneck", "trunk", "reconstruction", "residual")),
+    "fsrcnn": (FSRCNN, FSRCNNConfig, ("features", "shrink", "mapping_layers", "residual")),
+    "srresnet": (SRResNet, SRResNetConfig, ("blocks", "features", "residual")),
+    "srdensenet": (SRDenseNet, SRDenseNetConfig, ("blocks", "units", "growth", "residual")),
+}
+
+
+def from_weights_file(path):
+    """Any of the networks, with a weights file's numbers."""
+    model, _ = read_model(path)
+    network, config, same = NETWORKS[model["architecture"]]
+    arguments = {key: model[key] for key in same}
+    if "norm_eps" in model:
+        arguments["eps"] = model["norm_eps"]
+    return load_weights_file(network(config(**arguments)), path)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from weights_file import read_model, read_tensors
+
 
 @dataclass
 class Config:
@@ -135,6 +137,15 @@ class MDCSRN(nn.Module):
         last = self.reconstruction if self.cfg.reconstruction else self.combine
         y = last(torch.cat(trunk, 1))
         return image + y if self.cfg.residual else y
+
+
+def load_weights_file(net, path):
+    """The tensors of a weights file, which must be the network's."""
+    tensors = {name: torch.from_numpy(values) for name, values in read_tensors(path).items()}
+    missing, unexpected = net.load_state_dict(tensors, strict=False)
+    wrong = unexpected + [name for name in missing if not name.endswith("num_batches_tracked")]
+    assert not wrong, f"{path} and this network differ: {wrong}"
+    return net
 
 
 def multiply_adds_per_voxel(net):

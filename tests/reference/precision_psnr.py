@@ -17,7 +17,6 @@ as a share of the rms of what the network changes). Not simulated: the order of 
 partial sums.
 """
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -26,8 +25,9 @@ import numpy as np
 import torch
 
 from kspace_numpy import linear, sinc, truncate
-from mdcsrn_torch import MDCSRN, Config
-from train_l1 import foreground_mean, read_weights_file
+from baselines_torch import from_weights_file
+from train_l1 import foreground_mean
+from weights_file import read_model
 
 
 def to_tf32(x):
@@ -51,31 +51,10 @@ def to_bf16(x):
 PRECISIONS = {"fp32": (same, same), "tf32": (same, to_tf32), "f16": (to_f16, to_f16), "bf16": (to_bf16, to_bf16)}
 
 
-def read_model(path):
-    raw = path.read_bytes()
-    n = int.from_bytes(raw[:8], "little")
-    metadata = json.loads(raw[8 : 8 + n])["__metadata__"]
-    return json.loads(metadata["srengine.model"]), json.loads(metadata["srengine.normalization"])
-
-
-def network(path, model, precision):
+def network(path, precision):
     """The reference network that computes as the kernels of a precision do."""
     store, operand = PRECISIONS[precision]
-    net = MDCSRN(
-        Config(
-            blocks=model["blocks"],
-            units=model["units"],
-            growth=model["growth"],
-            bottleneck=model["bottleneck"],
-            trunk=model["trunk"],
-            reconstruction=model["reconstruction"],
-            residual=model["residual"],
-            eps=model["norm_eps"],
-        )
-    )
-    tensors = read_weights_file(path)
-    missing, unexpected = net.load_state_dict(tensors, strict=False)
-    assert not unexpected and all(name.endswith("num_batches_tracked") for name in missing), (missing, unexpected)
+    net = from_weights_file(path)
     net.eval()
     convs = [m for m in net.modules() if isinstance(m, torch.nn.Conv3d)]
     for conv in convs:
@@ -122,7 +101,7 @@ def main():
     assert normalization["kind"] == "foreground" and model["architecture"] == "mdcsrn", "not simulated"
     interpolation = {"linear": linear, "sinc": sinc}[model["input"]]
     margin = 1 + model["blocks"] * model["units"] + model["reconstruction"]  # 3x3x3 convolutions one after another
-    nets = {precision: network(args.weights, model, precision) for precision in PRECISIONS}
+    nets = {precision: network(args.weights, precision) for precision in PRECISIONS}
 
     worst = 0.0
     begin = time.time()

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from kspace_numpy import linear, sinc, truncate
-from mdcsrn_torch import MDCSRN, Config
+from mdcsrn_torch import MDCSRN, Config, load_weights_file
 
 AXIS_ORDERS = [(0, 1, 2), (1, 2, 0), (2, 0, 1)]
 
@@ -102,21 +102,6 @@ def draw(volumes, weights, batch, size, noise, blur, rng):
     return to(xs).contiguous(memory_format=torch.channels_last_3d), to(ys)
 
 
-def read_weights_file(path):
-    """The tensors of a weights file (docs/weights-format.md): safetensors, F32 or F16."""
-    raw = path.read_bytes()
-    n = int.from_bytes(raw[:8], "little")
-    header, data = json.loads(raw[8 : 8 + n]), raw[8 + n :]
-    tensors = {}
-    for name, entry in header.items():
-        if name != "__metadata__":
-            begin, end = entry["data_offsets"]
-            kind = {"F32": "<f4", "F16": "<f2"}[entry["dtype"]]
-            values = np.frombuffer(data[begin:end], kind).astype(np.float32).reshape(entry["shape"])
-            tensors[name] = torch.from_numpy(values)
-    return tensors
-
-
 def center(v, size):
     box = tuple(slice(max(0, (n - size) // 2), max(0, (n - size) // 2) + min(n, size)) for n in v.shape)
     return torch.from_numpy(np.ascontiguousarray(v[box].transpose(2, 1, 0))[None, None])
@@ -180,9 +165,7 @@ def main():
     net = net.to(memory_format=torch.channels_last_3d)  # 1.5x faster steps than the default layout on a CPU
     torch.nn.init.zeros_(net.combine.conv.weight)  # with the residual: training starts at its own input
     if args.start:
-        missing, unexpected = net.load_state_dict(read_weights_file(args.start), strict=False)
-        wrong = unexpected + [m for m in missing if not m.endswith("num_batches_tracked")]
-        assert not wrong, f"{args.start} and this network differ: {wrong}"
+        load_weights_file(net, args.start)
     average = copy.deepcopy(net) if args.average else net
     optimiser = torch.optim.Adam(net.parameters(), lr=args.lr)
     step = 0

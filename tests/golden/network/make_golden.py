@@ -17,10 +17,10 @@ import torch
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "reference"))
+sys.path.insert(0, str(HERE))
 from baselines_torch import FSRCNN, FSRCNNConfig, SRDenseNet, SRDenseNetConfig, SRResNet, SRResNetConfig  # noqa: E402
 from mdcsrn_torch import MDCSRN, Config  # noqa: E402
-
-SHAPE, PATCH, MARGIN = (9, 10, 13), 8, 1
+from small_patches import SHAPE, gather, intensity, origins, restore  # noqa: E402
 
 VARIANTS = {  # name: (config, normalization, bias on every convolution)
     "b1u1-k4": (Config(1, 1, 4), {"kind": "none"}, False),
@@ -94,36 +94,7 @@ def save_weights(path, cfg, normalization, net):
     path.write_bytes(struct.pack("<Q", len(text)) + text + data)
 
 
-def intensity(rule, v):
-    """a and b of x' = (x - a) / b."""
-    if rule["kind"] == "scale":
-        return 0.0, rule["by"]
-    if rule["kind"] == "zscore":
-        return v.mean(), v.std()
-    if rule["kind"] == "foreground":
-        return 0.0, v[v > v.mean()].mean()
-    if rule["kind"] == "percentile":
-        return 0.0, np.percentile(v, rule["by"])
-    return 0.0, 1.0
-
-
-def patches(shape):
-    """Origins of the patches: stride PATCH - 2 MARGIN from -MARGIN on, so that the interiors tile the volume."""
-    stride = PATCH - 2 * MARGIN
-    axes = [[i * stride - MARGIN for i in range((n + stride - 1) // stride)] for n in shape]
-    return [(z, y, x) for z in axes[0] for y in axes[1] for x in axes[2]]
-
-
-def gather(v, origin):
-    patch = np.zeros((PATCH,) * 3)
-    inside = [(max(o, 0), min(o + PATCH, n)) for o, n in zip(origin, v.shape)]
-    patch[tuple(slice(a - o, b - o) for (a, b), o in zip(inside, origin))] = v[tuple(slice(a, b) for a, b in inside)]
-    return torch.from_numpy(patch)[None, None]
-
-
-def restore(net, v, rule, mode):
-    a, b = intensity(rule, v)
-    x = (v - a) / b
+def restore_by(net, v, rule, mode):
     norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm3d)]
     state = {k: t.clone() for k, t in net.state_dict().items()}
     net.train(mode != "running")
@@ -138,8 +109,9 @@ def restore(net, v, rule, mode):
             sums[m][2] += t.numel() // t.shape[1]
 
         hooks = [m.register_forward_pre_hook(gather_sums) for m in norms]
-        for origin in patches(x.shape):
-            net(gather(x, origin))
+        a, b = intensity(rule, v)
+        for origin in origins(v.shape):
+            net(torch.from_numpy(gather((v - a) / b, origin)))
         for h in hooks:
             h.remove()
         for m, (s, q, n) in sums.items():
@@ -147,18 +119,9 @@ def restore(net, v, rule, mode):
             m.running_var.copy_(q / n - (s / n) ** 2)
         net.eval()
 
-    out = np.full(v.shape, np.nan)
-    for origin in patches(x.shape):
-        y = net(gather(x, origin))[0, 0].numpy()
-        for z in range(MARGIN, PATCH - MARGIN):
-            for yy in range(MARGIN, PATCH - MARGIN):
-                for xx in range(MARGIN, PATCH - MARGIN):
-                    at = (origin[0] + z, origin[1] + yy, origin[2] + xx)
-                    if all(i < n for i, n in zip(at, v.shape)):
-                        out[at] = y[z, yy, xx]
+    out = restore(lambda x: net(torch.from_numpy(x)).numpy(), v, rule)
     net.load_state_dict(state)
-    assert np.isfinite(out).all()
-    return out * b + a
+    return out
 
 
 @torch.no_grad()
@@ -173,7 +136,7 @@ def main():
         z, y, x = np.meshgrid(*(np.arange(n) for n in SHAPE), indexing="ij")
         v = 2 + np.sin(0.9 * x) * np.cos(0.7 * y) + np.cos(0.5 * z + 0.3 * x) + rng.normal(0, 0.2, SHAPE)
         v = v.astype(np.float32).astype(np.float64)
-        arrays = [v] + [restore(net, v, rule, mode) for mode in ("patch", "running", "scan")]
+        arrays = [v] + [restore_by(net, v, rule, mode) for mode in ("patch", "running", "scan")]
         (HERE / f"{name}.f64").write_bytes(b"".join(a.astype("<f8").tobytes() for a in arrays))
         print(f"{name:24} output rms {np.sqrt((arrays[1] ** 2).mean()):.3f}")
 

@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "reference"))
 sys.path.insert(0, str(HERE.parent / "network"))
 from make_golden import NETWORKS, SHAPE, VARIANTS, add_biases  # noqa: E402
-from train_l1 import read_weights_file  # noqa: E402
+from mdcsrn_torch import load_weights_file  # noqa: E402
 
 NAMES = ["b1u1-k4", "b2u2-k4-always", "b2u2-k4-biases", "b2u2-k4-new-features-r", "b2u4-k4-auto",
          "fsrcnn-d8-s4-m2", "srresnet-b2-f8", "srdensenet-b1u3-k8-residual"]
@@ -29,8 +29,7 @@ def load(name):
     net = NETWORKS[type(cfg)](cfg).double()
     if biases:
         add_biases(net)
-    net.load_state_dict(read_weights_file(HERE.parent / "network" / f"{name}.bin"), strict=False)
-    return net
+    return load_weights_file(net, HERE.parent / "network" / f"{name}.bin")
 
 
 def row(tensors):
