@@ -30,6 +30,7 @@ struct Layer {
     bias.assign(static_cast<size_t>(c.co), 0.1f);
     scale.assign(static_cast<size_t>(c.ci), 0.9f);
     shift.assign(static_cast<size_t>(c.ci), 0.1f);
+    slope.assign(static_cast<size_t>(c.ci), 0.25f);
     features = HugeBuffer(static_cast<size_t>(buffer_elements(layout, c.ci + c.co)));
     for (int i = 0; i < c.ci; i++)
       for (int z = 0; z < c.size.d; z++)
@@ -44,7 +45,7 @@ struct Layer {
   void run(const PackedConv& packed, ConvScratch& scratch) {
     std::vector<ChannelSums> sums(static_cast<size_t>(c.co));
     Prologue<float> prologue;
-    if (c.prologue) prologue = {scale.data(), shift.data()};
+    if (c.prologue) prologue = {scale.data(), shift.data(), c.prelu ? slope.data() : nullptr};
     conv3d_forward_cpu({features.data(), layout}, {0, c.ci}, prologue, packed, {c.ci, c.co}, sums.data(), scratch);
   }
 
@@ -53,8 +54,9 @@ struct Layer {
     run(PackedConv(weights(), algorithm), scratch);
     std::vector<double> f(features.data(), features.data() + features.size());
     const std::vector<double> a(scale.begin(), scale.end()), b(shift.begin(), shift.end());
+    const std::vector<double> s(slope.begin(), slope.end());
     Prologue<double> prologue;
-    if (c.prologue) prologue = {a.data(), b.data()};
+    if (c.prologue) prologue = {a.data(), b.data(), c.prelu ? s.data() : nullptr};
     conv3d_forward_ref({f.data(), layout}, {0, c.ci}, prologue, weights(), {c.ci, c.co}, nullptr);
     double worst = 0, square = 0;
     for (size_t i = static_cast<size_t>(layout.channel * c.ci); i < f.size(); i++) {
@@ -66,7 +68,7 @@ struct Layer {
 
   ConvCase c;
   Layout layout;
-  std::vector<float> weight, bias, scale, shift;
+  std::vector<float> weight, bias, scale, shift, slope;
   HugeBuffer features;
 };
 
@@ -84,8 +86,8 @@ double cpu_now() {
 int main(int argc, char** argv) {
   int k = 12, size = 70, n_threads = 2, n_repeats = 5;
   std::string algorithm_name = "winograd4", target, only;
-  CLI::App app("Times the convolutions of a network one by one");
-  app.add_option("--k", k, "growth rate");
+  CLI::App app("Times the convolutions of mDCSRN and of the baselines one by one");
+  app.add_option("--k", k, "growth rate of mDCSRN");
   app.add_option("--size", size, "edge of the patch, voxels");
   app.add_option("--threads", n_threads, "threads");
   app.add_option("--repeats", n_repeats, "timed runs of each case");
@@ -105,7 +107,10 @@ int main(int argc, char** argv) {
   std::printf("%s, %d threads, FMA peak %.0f GFLOP/s, %s\n", cpu_target().c_str(), n_threads, peak,
               to_string(algorithm).c_str());
   ConvScratch scratch(n_threads);
-  for (const ConvCase& c : layers_of_network({size, size, size}, k)) {
+  std::vector<ConvCase> cases = layers_of_network({size, size, size}, k);
+  const std::vector<ConvCase> baselines = layers_of_baselines({size, size, size});
+  cases.insert(cases.end(), baselines.begin(), baselines.end());
+  for (const ConvCase& c : cases) {
     if (to_string(c).find(only) == std::string::npos) continue;
     ConvCase small = c;
     small.size = {9, 10, 22};

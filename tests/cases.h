@@ -44,6 +44,19 @@ inline std::vector<ConvCase> layers_of_network(Size3 size, int k) {
   };
 }
 
+// The layers of the paper's baselines (docs/spec.md section 5), each kind once.
+inline std::vector<ConvCase> layers_of_baselines(Size3 size) {
+  return {
+      {size, 1, 56, 5, false, true},       {size, 56, 12, 1, true, true, true},
+      {size, 12, 12, 3, true, true, true}, {size, 12, 56, 1, true, true, true},
+      {size, 56, 1, 9, true, true, true},  // FSRCNN
+      {size, 1, 64, 9, false, true},       {size, 64, 64, 3, true, false, true},
+      {size, 64, 1, 9, true, true, true},  // SRResNet
+      {size, 84, 12, 3, true, false},      {size, 408, 96, 1, false, false},
+      {size, 96, 96, 3, true, false},      {size, 96, 1, 3, true, false},  // SRDenseNet
+  };
+}
+
 // Odd sizes and odd channel counts: nothing is a multiple of a tile, a vector or a register block.
 inline std::vector<ConvCase> odd_cases() {
   std::vector<ConvCase> cases;
