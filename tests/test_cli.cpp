@@ -53,7 +53,8 @@ TEST_CASE("--version and --help answer on stdout") {
   const TemporaryFolder folder;
   CHECK(done(folder, {"--version"}).out == "srengine " SRENGINE_VERSION "\n");
   const std::string help = done(folder, {"--help"}).out;
-  for (const char* command : {"run", "bench", "degrade", "upsample", "evaluate", "phantom", "import", "info"}) {
+  for (const char* command :
+       {"run", "bench", "degrade", "upsample", "evaluate", "table", "phantom", "import", "info"}) {
     CHECK(holds(help, command));
     const Outcome o = done(folder, {command, "--help"});
     CHECK(holds(o.out, "Usage:"));
