@@ -13,7 +13,7 @@ namespace {
 // DeviceKind::automatic on a GPU: where that gives up in the middle, the host does the work from there on.
 class GpuElseHost : public Backend {
  public:
-  GpuElseHost(std::unique_ptr<Backend> gpu, const Mdcsrn& network, const BackendOptions& options)
+  GpuElseHost(std::unique_ptr<Backend> gpu, const Network& network, const BackendOptions& options)
       : running_(std::move(gpu)), network_(network), options_(options) {}
 
   void restore(const RestoreJob& job, Volume& output) override {
@@ -35,13 +35,13 @@ class GpuElseHost : public Backend {
 
  private:
   std::unique_ptr<Backend> running_;
-  const Mdcsrn& network_;
+  const Network& network_;
   BackendOptions options_;
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> make_backend(const Mdcsrn& network, const BackendOptions& options) {
+std::unique_ptr<Backend> make_backend(const Network& network, const BackendOptions& options) {
   if (options.kind == BackendKind::ref || options.device == DeviceKind::cpu) return make_host_backend(network, options);
   std::string why_not;
   if (options.device == DeviceKind::automatic && !cuda_plugin_is_installed())

@@ -88,7 +88,7 @@ class Backend {
 
 // The network must outlive the backend. Throws Error{device_trouble} where one patch does not fit into the memory, or
 // where a GPU is asked for that cannot be used.
-std::unique_ptr<Backend> make_backend(const Mdcsrn& network, const BackendOptions& options);
+std::unique_ptr<Backend> make_backend(const Network& network, const BackendOptions& options);
 
 // Processors this process may use (its affinity), at least 1.
 int usable_processors();

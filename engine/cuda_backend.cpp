@@ -21,15 +21,15 @@ using cuda::Precision;
 
 class CudaBackend : public Backend {
  public:
-  CudaBackend(const Api& api, const Mdcsrn& network, const BackendOptions& options, const std::vector<int>& devices)
+  CudaBackend(const Api& api, const Network& network, const BackendOptions& options, const std::vector<int>& devices)
       : api_(api), network_(network), precision_(options.precision), plan_(network, dense_layout(options.patch)) {
     for (const int device : devices) {
       require(api, api.use_device(device));  // supports() goes by the device in use
-      for (const ConvLayer* conv : network.convs())
-        if (const char* why = api.supports(conv->view(), precision_))
+      for (const ConvLayer& conv : network.convs())
+        if (const char* why = api.supports(conv.view(), precision_))
           throw Error(Status::device_trouble,
                       fmt::format("GPU {} has no kernel for a layer of {} ({} to {} channels, {}x{}x{}): {}", device,
-                                  network.model.name(), conv->ci, conv->co, conv->size, conv->size, conv->size, why));
+                                  network.model.name(), conv.ci, conv.co, conv.size, conv.size, conv.size, why));
     }
     for (const int device : devices) lanes_.push_back(make_lane(device, options));
   }
@@ -199,7 +199,7 @@ class CudaBackend : public Backend {
   static constexpr int64_t volumes_reserve = int64_t{512} << 20;
 
   const Api& api_;
-  const Mdcsrn& network_;
+  const Network& network_;
   const Precision precision_;
   const Plan plan_;
   std::vector<std::unique_ptr<DeviceLane>> lanes_;
@@ -208,7 +208,7 @@ class CudaBackend : public Backend {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_cuda_backend(const Api& api, const Mdcsrn& network, const BackendOptions& options,
+std::unique_ptr<Backend> make_cuda_backend(const Api& api, const Network& network, const BackendOptions& options,
                                            const std::vector<int>& devices) {
   return std::make_unique<CudaBackend>(api, network, options, devices);
 }

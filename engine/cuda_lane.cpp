@@ -29,7 +29,7 @@ int64_t element_bytes(Precision precision) {
   return precision == Precision::f16 || precision == Precision::bf16 ? 2 : 4;
 }
 
-DeviceLane::DeviceLane(const Api& api, int device, const Mdcsrn& network, const Plan& plan, Precision precision,
+DeviceLane::DeviceLane(const Api& api, int device, const Network& network, const Plan& plan, Precision precision,
                        int batch)
     : api_(api), device_(device), network_(network), plan_(plan), precision_(precision), upload_(api), download_(api) {
   require(api_, api_.create_stream(&stream_));
@@ -103,9 +103,8 @@ void DeviceLane::record(int first, int n, ScanStatistics& statistics) {
   sums_.download(sums.data(), static_cast<int64_t>(sums.size()), stream_);
   finish();
   for (int i = 0; i < n; i++)
-    for (const NormLayer* norm : network_.norms())
-      statistics.record(first + i, *norm,
-                        sums.data() + i * sums_stride_ + sums_of_norm_[static_cast<size_t>(norm->id)]);
+    for (const NormLayer& norm : network_.norms())
+      statistics.record(first + i, norm, sums.data() + i * sums_stride_ + sums_of_norm_[static_cast<size_t>(norm.id)]);
 }
 
 std::vector<LayerTime> DeviceLane::time_layers() {
@@ -127,20 +126,24 @@ void DeviceLane::upload_weights() {
     array.upload(host.data(), static_cast<int64_t>(host.size()), stream_);
     return array;
   };
-  for (const ConvLayer* conv : network_.convs()) {
-    const ConvWeights shape = conv->view();
+  for (const ConvLayer& conv : network_.convs()) {
+    const ConvWeights shape = conv.view();
     const int64_t n_bytes = api_.conv3d_packed_bytes(shape, precision_);
     std::vector<char> packed(static_cast<size_t>(n_bytes));
     api_.conv3d_pack(shape, precision_, packed.data());
     Conv device{DeviceArray<char>(api_, n_bytes), {}};
     device.weights.upload(packed.data(), n_bytes, stream_);
-    if (!conv->bias.empty()) device.bias = upload(conv->bias);
+    if (!conv.bias.empty()) device.bias = upload(conv.bias);
     finish();  // packed goes
     convs_.push_back(std::move(device));
   }
-  for (const NormLayer* norm : network_.norms())
-    norms_.push_back({upload(norm->gamma), upload(norm->beta), DeviceArray<float>(api_, norm->n_channels),
-                      DeviceArray<float>(api_, norm->n_channels)});
+  int widest = 0;
+  for (const ConvLayer& conv : network_.convs()) widest = std::max(widest, conv.ci);
+  ones_ = upload(std::vector<float>(static_cast<size_t>(widest), 1.0f));
+  zeros_ = upload(std::vector<float>(static_cast<size_t>(widest), 0.0f));
+  for (const NormLayer& norm : network_.norms())
+    norms_.push_back({upload(norm.gamma), upload(norm.beta), DeviceArray<float>(api_, norm.n_channels),
+                      DeviceArray<float>(api_, norm.n_channels)});
   finish();
 }
 
@@ -159,16 +162,13 @@ void DeviceLane::allocate_batch(int batch) {
   // several layers, so each of these has sums of its own behind those of the buffer's channels.
   const int64_t voxels = plan_.layout.size.voxels();
   sums_stride_ = plan_.n_channels;
-  for (const std::vector<Mdcsrn::Unit>& block : network_.blocks)
-    for (const Mdcsrn::Unit& unit : block)
-      if (unit.bottleneck) sums_stride_ += unit.bottleneck->conv.co;
-  if (network_.reconstruction) sums_stride_ += network_.reconstruction->compress.co;
+  for (const ConvLayer& conv : network_.convs()) sums_stride_ += conv.co;  // no more than that
   sums_of_norm_.assign(norms_.size(), 0);
   int64_t widest_norm = 0, most_parts = 0;
-  for (const NormLayer* norm : network_.norms()) widest_norm = std::max<int64_t>(widest_norm, norm->n_channels);
-  for (const ConvLayer* conv : network_.convs())
-    most_parts = std::max<int64_t>(most_parts,
-                                   int64_t{conv->co} * api_.conv3d_parts(conv->view(), precision_, plan_.layout.size));
+  for (const NormLayer& norm : network_.norms()) widest_norm = std::max<int64_t>(widest_norm, norm.n_channels);
+  for (const ConvLayer& conv : network_.convs())
+    most_parts =
+        std::max<int64_t>(most_parts, int64_t{conv.co} * api_.conv3d_parts(conv.view(), precision_, plan_.layout.size));
 
   affine_stride_ = widest_norm;
   features_ = DeviceArray<char>(api_, batch * feature_channels() * voxels * element_bytes(precision_));
@@ -216,8 +216,9 @@ cuda::Graph DeviceLane::graph(int n, Norms norms) {
 void DeviceLane::queue_forward(int n, Norms norms) {
   n_ = n;
   pass_ = norms;
-  next_scratch_sums_ = scratch_sums_ = plan_.n_channels;
-  mdcsrn_forward(network_, plan_, *this);
+  scratch_sums_.clear();
+  next_scratch_sums_ = plan_.n_channels;
+  network_.forward(plan_, *this);
 }
 
 // ---- PatchOps: what the forward pass queues ----
@@ -253,12 +254,30 @@ void DeviceLane::forward_norm_elu_conv(Channels x, const NormConv& layer, Channe
   const Norm& norm = norms_[static_cast<size_t>(layer.norm.id)];
   if (pass_ == Norms::frozen)  // no sums are gathered, and a layer's place among them is not walked
     return forward_conv(x, layer.conv, y, {norm.frozen_scale.data(), norm.frozen_shift.data(), 0});
-  const int64_t sums = x.first == plan_.scratch.first ? scratch_sums_ : x.first;
+  const int64_t sums = in_scratch(x) ? scratch_sums_.at(x.first) : x.first;
   sums_of_norm_[static_cast<size_t>(layer.norm.id)] = sums;
   require(api_, api_.norm_affine(sums_.data() + sums, sums_stride_, n_, x.count,
                                  static_cast<double>(plan_.layout.size.voxels()), layer.norm.eps, norm.gamma.data(),
                                  norm.beta.data(), scale_.data(), shift_.data(), affine_stride_, stream_));
   forward_conv(x, layer.conv, y, {scale_.data(), shift_.data(), affine_stride_});
+}
+
+void DeviceLane::elu_conv3d(Channels x, const ConvLayer& conv, Channels y) {
+  timed(x, conv, y, ", ELU", [&] { forward_conv(x, conv, y, {ones_.data(), zeros_.data(), 0}); });
+}
+
+// What supports() refuses a network for before it comes here.
+void DeviceLane::prelu_conv3d(Channels, const PReluConv&, Channels) {
+  throw Error(Status::device_trouble, "PReLU is not offered on GPUs");
+}
+void DeviceLane::norm_prelu_conv3d(Channels, const NormPReluConv&, Channels) {
+  throw Error(Status::device_trouble, "PReLU is not offered on GPUs");
+}
+void DeviceLane::prelu(Channels, const PReluLayer&, Channels) {
+  throw Error(Status::device_trouble, "PReLU is not offered on GPUs");
+}
+void DeviceLane::norm_add(Channels, const NormLayer&, Channels, Channels) {
+  throw Error(Status::device_trouble, "residual blocks are not offered on GPUs");
 }
 
 void DeviceLane::add(Channels, Channels) {  // the only one: image onto output
@@ -286,8 +305,8 @@ void DeviceLane::forward_conv(Channels x, const ConvLayer& conv, Channels y, cud
                                     stream_));
   if (!gather_sums) return;
   int64_t sums = y.first;
-  if (y.first == plan_.scratch.first) {
-    sums = scratch_sums_ = next_scratch_sums_;
+  if (in_scratch(y)) {
+    sums = scratch_sums_[y.first] = next_scratch_sums_;
     next_scratch_sums_ += y.count;
   }
   require(api_, api_.add_parts(partial_sums_.data(), n_, conv.co,

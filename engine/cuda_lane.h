@@ -8,7 +8,7 @@
 
 #include "engine/backend.h"
 #include "engine/device_array.h"
-#include "engine/net_mdcsrn.h"
+#include "engine/plan.h"
 #include "engine/slab_copies.h"
 
 namespace sr {
@@ -21,7 +21,7 @@ int64_t element_bytes(cuda::Precision precision);
 
 class DeviceLane : public PatchOps {
  public:
-  DeviceLane(const cuda::Api& api, int device, const Mdcsrn& network, const Plan& plan, cuda::Precision precision,
+  DeviceLane(const cuda::Api& api, int device, const Network& network, const Plan& plan, cuda::Precision precision,
              int batch);
   ~DeviceLane() override;
   DeviceLane(const DeviceLane&) = delete;
@@ -74,10 +74,18 @@ class DeviceLane : public PatchOps {
   cuda::Graph graph(int n, Norms norms);
   // Queues the forward pass of n patches, or has it recorded.
   void queue_forward(int n, Norms norms);
+  bool in_scratch(Channels c) const {
+    return c.first >= plan_.scratch.first && c.first < plan_.scratch.first + plan_.scratch.count;
+  }
   int64_t feature_channels() const { return plan_.image.first; }  // image and output have arrays of their own
 
   void conv3d(Channels x, const ConvLayer& conv, Channels y) override;
   void norm_elu_conv3d(Channels x, const NormConv& layer, Channels y) override;
+  void elu_conv3d(Channels x, const ConvLayer& conv, Channels y) override;
+  void prelu_conv3d(Channels x, const PReluConv& layer, Channels y) override;
+  void norm_prelu_conv3d(Channels x, const NormPReluConv& layer, Channels y) override;
+  void prelu(Channels x, const PReluLayer& layer, Channels y) override;
+  void norm_add(Channels x, const NormLayer& norm, Channels skip, Channels y) override;
   void add(Channels x, Channels y) override;
   template <class F>
   void timed(Channels x, const ConvLayer& conv, Channels y, const char* before, F run);
@@ -87,7 +95,7 @@ class DeviceLane : public PatchOps {
 
   const cuda::Api& api_;
   const int device_;
-  const Mdcsrn& network_;
+  const Network& network_;
   const Plan& plan_;
   const cuda::Precision precision_;
   int batch_ = 0;
@@ -101,6 +109,7 @@ class DeviceLane : public PatchOps {
   DeviceArray<float> partial_sums_;    // of the layer at work
   DeviceArray<ChannelSums> sums_;      // [batch][sums_stride_]
   DeviceArray<float> scale_, shift_;   // [batch][affine_stride_], of the layer at work
+  DeviceArray<float> ones_, zeros_;    // an affine that changes nothing, as wide as the widest layer
   DeviceArray<Origin> origins_;        // [batch]
   DeviceArray<float> volume_, result_;
   SlabUpload upload_;
@@ -114,7 +123,8 @@ class DeviceLane : public PatchOps {
   // Of the forward pass that is being queued.
   int n_ = 0;
   Norms pass_ = Norms::of_patch;
-  int64_t scratch_sums_ = 0, next_scratch_sums_ = 0;
+  std::map<int, int64_t> scratch_sums_;  // of what lies in scratch, by its first channel
+  int64_t next_scratch_sums_ = 0;
 };
 
 }  // namespace sr

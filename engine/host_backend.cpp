@@ -8,10 +8,11 @@
 #include <mutex>
 
 #include "engine/host_backend.h"
-#include "engine/net_mdcsrn.h"
+#include "engine/plan.h"
 #include "engine/threads.h"
 #include "kernels/cpu_target.h"
 #include "kernels/memory.h"
+#include "kernels/pointwise.h"
 
 namespace sr {
 namespace {
@@ -22,8 +23,8 @@ struct CpuConvs {
   static constexpr bool threads_share_a_patch = true;
   std::vector<PackedConv> packed;
 
-  CpuConvs(const Mdcsrn& network, ConvAlgorithm algorithm) {
-    for (const ConvLayer* conv : network.convs()) packed.emplace_back(conv->view(), algorithm);
+  CpuConvs(const Network& network, ConvAlgorithm algorithm) {
+    for (const ConvLayer& conv : network.convs()) packed.emplace_back(conv.view(), algorithm);
   }
   void run(Features<float> f, Channels x, Prologue<float> prologue, const ConvLayer& conv, Channels y,
            ChannelSums* sums, ConvScratch& scratch) const {
@@ -42,7 +43,7 @@ struct CpuConvs {
 struct RefConvs {
   using Value = double;
   static constexpr bool threads_share_a_patch = false;
-  RefConvs(const Mdcsrn&, ConvAlgorithm) {}
+  RefConvs(const Network&, ConvAlgorithm) {}
   void run(Features<double> f, Channels x, Prologue<double> prologue, const ConvLayer& conv, Channels y,
            ChannelSums* sums, ConvScratch&) const {
     conv3d_forward_ref(f, x, prologue, conv.view(), y, sums);
@@ -77,7 +78,7 @@ class Lane : public PatchOps {
  public:
   using T = typename Convs::Value;
 
-  Lane(const Mdcsrn& network, const Plan& plan, const Convs& convs, int n_threads)
+  Lane(const Network& network, const Plan& plan, const Convs& convs, int n_threads)
       : network_(network),
         plan_(plan),
         convs_(convs),
@@ -91,7 +92,7 @@ class Lane : public PatchOps {
     norms_ = norms;
     gather_patch(job.input.data.data(), job.input.size, job.grid.origin(patch), job.pad, job.intensity, features_,
                  plan_.image.first);
-    mdcsrn_forward(network_, plan_, *this);
+    network_.forward(plan_, *this);
   }
 
   void merge(const RestoreJob& job, Volume& output) {
@@ -105,13 +106,50 @@ class Lane : public PatchOps {
   }
 
   void norm_elu_conv3d(Channels x, const NormConv& layer, Channels y) override {
-    const NormAffine& affine = affine_of(layer.norm, sums_.data() + x.first);
-    scale_.assign(affine.scale.begin(), affine.scale.end());
-    shift_.assign(affine.shift.begin(), affine.shift.end());
-    convs_.run(features_, x, {scale_.data(), shift_.data()}, layer.conv, y, sums_.data() + y.first, scratch_);
+    conv3d_after(affine(x, layer.norm), nullptr, x, layer.conv, y);
+  }
+  void elu_conv3d(Channels x, const ConvLayer& conv, Channels y) override {
+    conv3d_after(identity(x), nullptr, x, conv, y);
+  }
+  void prelu_conv3d(Channels x, const PReluConv& layer, Channels y) override {
+    conv3d_after(identity(x), &layer.prelu, x, layer.conv, y);
+  }
+  void norm_prelu_conv3d(Channels x, const NormPReluConv& layer, Channels y) override {
+    conv3d_after(affine(x, layer.norm), &layer.prelu, x, layer.conv, y);
+  }
+
+  void prelu(Channels x, const PReluLayer& layer, Channels y) override {
+    sr::prelu(features_, x, slope_of(&layer), y, scratch_.n_threads());
+  }
+  void norm_add(Channels x, const NormLayer& norm, Channels skip, Channels y) override {
+    const Prologue<T> p = affine(x, norm);
+    sr::norm_add(features_, x, p.scale, p.shift, skip, y, scratch_.n_threads());
   }
 
   void add(Channels x, Channels y) override { add_channel(features_, x.first, y.first); }
+
+  void conv3d_after(Prologue<T> prologue, const PReluLayer* prelu, Channels x, const ConvLayer& conv, Channels y) {
+    prologue.slope = slope_of(prelu);
+    convs_.run(features_, x, prologue, conv, y, sums_.data() + y.first, scratch_);
+  }
+
+  // What holds until the next layer's.
+  Prologue<T> identity(Channels x) {
+    scale_.assign(static_cast<size_t>(x.count), T{1});
+    shift_.assign(static_cast<size_t>(x.count), T{0});
+    return {scale_.data(), shift_.data()};
+  }
+  Prologue<T> affine(Channels x, const NormLayer& norm) {
+    const NormAffine& affine = affine_of(norm, sums_.data() + x.first);
+    scale_.assign(affine.scale.begin(), affine.scale.end());
+    shift_.assign(affine.shift.begin(), affine.shift.end());
+    return {scale_.data(), shift_.data()};
+  }
+  const T* slope_of(const PReluLayer* prelu) {
+    if (!prelu) return nullptr;
+    slope_.assign(prelu->slope.begin(), prelu->slope.end());
+    return slope_.data();
+  }
 
   const NormAffine& affine_of(const NormLayer& norm, const ChannelSums* sums) {
     if (norms_.frozen) return (*norms_.frozen)[static_cast<size_t>(norm.id)];
@@ -120,7 +158,7 @@ class Lane : public PatchOps {
     return affine_;
   }
 
-  const Mdcsrn& network_;
+  const Network& network_;
   const Plan& plan_;
   const Convs& convs_;
   ConvScratch scratch_;
@@ -130,7 +168,7 @@ class Lane : public PatchOps {
   NormSource norms_;
   int patch_ = 0;
   NormAffine affine_;
-  std::vector<T> scale_, shift_;
+  std::vector<T> scale_, shift_, slope_;
 };
 
 // f(thread, item) for every item; threads take them in turn.
@@ -146,7 +184,7 @@ void for_each_item(int n_threads, int n_items, F f) {
 template <class Convs>
 class HostBackend : public Backend {
  public:
-  HostBackend(const Mdcsrn& network, const BackendOptions& options)
+  HostBackend(const Network& network, const BackendOptions& options)
       : network_(network),
         options_(options),
         plan_(network, Convs::layout(options.patch)),
@@ -224,7 +262,7 @@ class HostBackend : public Backend {
     });
   }
 
-  const Mdcsrn& network_;
+  const Network& network_;
   BackendOptions options_;
   Plan plan_;
   Convs convs_;
@@ -240,7 +278,7 @@ int usable_processors() {
   return std::max(1, CPU_COUNT(&set));
 }
 
-std::unique_ptr<Backend> make_host_backend(const Mdcsrn& network, const BackendOptions& options) {
+std::unique_ptr<Backend> make_host_backend(const Network& network, const BackendOptions& options) {
   if (options.kind == BackendKind::ref) return std::make_unique<HostBackend<RefConvs>>(network, options);
   return std::make_unique<HostBackend<CpuConvs>>(network, options);
 }

@@ -5,6 +5,6 @@
 
 namespace sr {
 
-std::unique_ptr<Backend> make_host_backend(const Mdcsrn& network, const BackendOptions& options);
+std::unique_ptr<Backend> make_host_backend(const Network& network, const BackendOptions& options);
 
 }  // namespace sr

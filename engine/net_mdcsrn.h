@@ -1,44 +1,49 @@
-// The forward pass of mDCSRN on one patch, in terms of the operations a backend offers.
+// mDCSRN (docs/spec.md section 2).
 #pragma once
 
+#include <optional>
+#include <vector>
+
 #include "engine/network.h"
-#include "engine/plan.h"
 
 namespace sr {
 
-// The operations on one patch in flight. x and y are channels of its buffer; every convolution also gathers the sums
-// of the channels it writes, which is where a later norm_elu_conv3d finds the statistics of its input.
-class PatchOps {
+// Where the trunk after n_blocks blocks lies in the feature buffer, which always holds the block inputs x_2 .. x_n as
+// well: the channel of each of its features. Example with-inputs: 0, 1, 2, ...
+std::vector<int> trunk_channels(const ModelDescription& model, int n_blocks);
+
+// Features, example b4u4, k = 12: blocks at channels 0, 72, 144, 216, each its input x_i and its new features side by
+// side; scratch from 288 on: 4k behind a bottleneck, 8k for the "-r" reconstruction, the larger of the two.
+class Mdcsrn final : public Network {
  public:
-  virtual ~PatchOps() = default;
-  // y = conv(x)
-  virtual void conv3d(Channels x, const ConvLayer& conv, Channels y) = 0;
-  // y = conv(elu(batch_norm(x)))
-  virtual void norm_elu_conv3d(Channels x, const NormConv& layer, Channels y) = 0;
-  // y += x
-  virtual void add(Channels x, Channels y) = 0;
+  // A trunk of new features only becomes the same network with zero weights on the block inputs it leaves out.
+  explicit Mdcsrn(const Weights& weights);
+
+  Need need(Keep) const override;
+  void forward(const Plan& plan, PatchOps& op) const override;
+  void backward(const Plan& plan, GradientOps& op) const override;
+  int receptive_radius() const override;
+
+ private:
+  // Names as in docs/spec.md section 2.
+  struct Unit {
+    std::optional<NormConv> bottleneck;
+    NormConv main;
+  };
+  struct Reconstruction {
+    const ConvLayer& compress;
+    NormConv main;
+  };
+
+  const ConvLayer& trunk_conv(const std::string& name, int n_blocks);
+  int block_channels() const { return (2 + model.units) * model.growth; }
+  Channels trunk(int n_blocks) const { return {0, n_blocks * block_channels()}; }
+
+  const ConvLayer* stem_;
+  std::vector<std::vector<Unit>> blocks_;
+  std::vector<const ConvLayer*> compressors_;  // before blocks 1 .. B-1
+  const ConvLayer* combine_ = nullptr;
+  std::optional<Reconstruction> reconstruction_;  // instead of combine: "-r"
 };
-
-// plan.image -> plan.output.
-void mdcsrn_forward(const Mdcsrn& net, const Plan& plan, PatchOps& op);
-
-// Whether gradients are the first to arrive at their channels, or come on top of what later layers have left there.
-enum class Gradients { set, add };
-
-// The way back through PatchOps' operations: from the gradients of y to those of x and of the layer's parameters.
-class GradientOps {
- public:
-  virtual ~GradientOps() = default;
-  virtual void conv3d(Channels x, const ConvLayer& conv, Channels y, Gradients x_gradients) = 0;
-  virtual void norm_elu_conv3d(Channels x, const NormConv& layer, Channels y, Gradients x_gradients) = 0;
-  // The first layer: nobody asks for the gradient of the image.
-  virtual void stem(Channels image, const ConvLayer& conv, Channels y) = 0;
-  // y = conv(elu(batch_norm(x))) once more: other units have used its channels since.
-  virtual void recompute(Channels x, const NormConv& layer, Channels y) = 0;
-};
-
-// plan.output's gradient -> the gradients of all parameters. Channels hold what mdcsrn_forward left there; gradients
-// have the same plan.
-void mdcsrn_backward(const Mdcsrn& net, const Plan& plan, GradientOps& op);
 
 }  // namespace sr

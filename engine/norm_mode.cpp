@@ -34,21 +34,21 @@ void batch_norm_affine(const NormLayer& norm, const ChannelSums* sums, double n_
   }
 }
 
-FrozenNorms frozen_running_norms(const Mdcsrn& network) {
+FrozenNorms frozen_running_norms(const Network& network) {
   FrozenNorms frozen;
-  for (const NormLayer* norm : network.norms()) {
+  for (const NormLayer& norm : network.norms()) {
     NormAffine& affine = frozen.emplace_back();
-    resize(*norm, affine);
-    for (size_t c = 0; c < norm->gamma.size(); c++)
-      set_affine_of(*norm, c, norm->running_mean[c], norm->running_var[c], affine);
+    resize(norm, affine);
+    for (size_t c = 0; c < norm.gamma.size(); c++)
+      set_affine_of(norm, c, norm.running_mean[c], norm.running_var[c], affine);
   }
   return frozen;
 }
 
-ScanStatistics::ScanStatistics(const Mdcsrn& network, int n_patches) {
-  for (const NormLayer* norm : network.norms()) {
+ScanStatistics::ScanStatistics(const Network& network, int n_patches) {
+  for (const NormLayer& norm : network.norms()) {
     first_.push_back(n_channels_);
-    n_channels_ += norm->gamma.size();
+    n_channels_ += norm.gamma.size();
   }
   sums_.resize(n_channels_ * static_cast<size_t>(n_patches));
 }
@@ -58,7 +58,7 @@ void ScanStatistics::record(int patch, const NormLayer& norm, const ChannelSums*
   std::copy_n(sums, norm.n_channels, row);
 }
 
-FrozenNorms ScanStatistics::freeze(const Mdcsrn& network, double n_voxels_per_patch) const {
+FrozenNorms ScanStatistics::freeze(const Network& network, double n_voxels_per_patch) const {
   std::vector<ChannelSums> total(n_channels_);
   const size_t n_patches = n_channels_ ? sums_.size() / n_channels_ : 0;
   for (size_t patch = 0; patch < n_patches; patch++)
@@ -67,8 +67,8 @@ FrozenNorms ScanStatistics::freeze(const Mdcsrn& network, double n_voxels_per_pa
       total[c].sum_of_squares += sums_[patch * n_channels_ + c].sum_of_squares;
     }
   FrozenNorms frozen;
-  for (const NormLayer* norm : network.norms())
-    batch_norm_affine(*norm, total.data() + first_[static_cast<size_t>(norm->id)],
+  for (const NormLayer& norm : network.norms())
+    batch_norm_affine(norm, total.data() + first_[static_cast<size_t>(norm.id)],
                       n_voxels_per_patch * static_cast<double>(n_patches), frozen.emplace_back());
   return frozen;
 }

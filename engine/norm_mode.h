@@ -25,15 +25,15 @@ void set_affine(const NormLayer& norm, const std::vector<double>& mean, const st
 using FrozenNorms = std::vector<NormAffine>;
 
 // From running_mean and running_var. The network must have them.
-FrozenNorms frozen_running_norms(const Mdcsrn& network);
+FrozenNorms frozen_running_norms(const Network& network);
 
 // Gathers the sums that each norm layer meets in each patch of a first pass. Patches may arrive in any order and from
 // several threads (each its own patch): they are added in the order of their numbers.
 class ScanStatistics {
  public:
-  ScanStatistics(const Mdcsrn& network, int n_patches);
+  ScanStatistics(const Network& network, int n_patches);
   void record(int patch, const NormLayer& norm, const ChannelSums* sums);
-  FrozenNorms freeze(const Mdcsrn& network, double n_voxels_per_patch) const;
+  FrozenNorms freeze(const Network& network, double n_voxels_per_patch) const;
 
  private:
   std::vector<size_t> first_;      // of a norm layer's channels in a patch's row

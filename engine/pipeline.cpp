@@ -24,7 +24,7 @@ auto timed(double& seconds, F call) {
   return call();
 }
 
-BatchNorm choose_batch_norm(const RestoreOptions& options, const Mdcsrn& network) {
+BatchNorm choose_batch_norm(const RestoreOptions& options, const Network& network) {
   const BatchNorm chosen = options.batch_norm.value_or(network.model.batch_norm);
   if (chosen == BatchNorm::running && !network.has_running_statistics())
     throw Error(Status::bad_usage,
@@ -51,10 +51,10 @@ Restorer::Restorer(const Weights& weights, const RestoreOptions& options)
     : options_(options),
       normalization_(weights.normalization),
       domain_(domain_of(weights.provenance)),
-      network_(weights),
-      batch_norm_(choose_batch_norm(options, network_)) {
+      network_(make_network(weights)),
+      batch_norm_(choose_batch_norm(options, *network_)) {
   make_patch_grid({1, 1, 1}, options.backend.patch, options.margin);  // refuses what cannot be
-  backend_ = make_backend(network_, options.backend);
+  backend_ = make_backend(*network_, options.backend);
   said_why_not_gpu_ = backend_->why_not_gpu;
 }
 
@@ -110,7 +110,7 @@ std::future<RestoreReport> Restorer::start_scan(const ScanRequest& request, cons
   RestoreReport& report = work->report;
   const ScanInfo& info = work->reader.info();
   const Size3 grid = work->grid = options_.upsample ? high_grid(info.size, *options_.upsample) : info.size;
-  const std::string program = fmt::format("srengine {} {}", SRENGINE_VERSION, network_.model.name());
+  const std::string program = fmt::format("srengine {} {}", SRENGINE_VERSION, network_->model.name());
   const auto open = [&](const std::filesystem::path& path, OutputType type, const std::string& what) {
     ScanWriter::Options out;
     out.type = type;
@@ -143,7 +143,7 @@ std::future<RestoreReport> Restorer::start_scan(const ScanRequest& request, cons
     if (request.measured)
       consistency.emplace(timed(report.seconds.consistency, [&] { return consistency_of(input, *request.measured); }));
     if (options_.upsample)
-      input = timed(report.seconds.upsample, [&] { return upsample(input, grid, network_.model.input); });
+      input = timed(report.seconds.upsample, [&] { return upsample(input, grid, network_->model.input); });
 
     Intensity& intensity = report.intensities.emplace_back();
     restored = mean_and_sd(options_.flips, [&](int which) {

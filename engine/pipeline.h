@@ -86,7 +86,7 @@ class Restorer {
   // The measured centre of k-space of a scan, as read, ready to be put back into its results.
   DataConsistency consistency_of(const Volume& scan, const Measured& measured) const;
 
-  const Mdcsrn& network() const { return network_; }
+  const Network& network() const { return *network_; }
   const Backend& backend() const { return *backend_; }
   Backend& backend() { return *backend_; }
   BatchNorm batch_norm() const { return batch_norm_; }
@@ -95,7 +95,7 @@ class Restorer {
   RestoreOptions options_;
   Normalization normalization_;
   std::optional<Domain> domain_;
-  Mdcsrn network_;
+  std::unique_ptr<Network> network_;
   BatchNorm batch_norm_;
   std::unique_ptr<Backend> backend_;
   std::string said_why_not_gpu_;  // what the caller or a report has been told

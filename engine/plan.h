@@ -5,20 +5,19 @@
 
 namespace sr {
 
-// Example b4u4, k = 12, patch 70: blocks at channels 0, 72, 144, 216; bottleneck scratch 288 .. 335; image 336,
-// output 337; 338 channels of 70x70x72 floats = 477 MB.
+// Features first, each network's own way (its file in engine/ says how), then the image and the output. Example b4u4,
+// k = 12, patch 70: 336 channels of features, the last 48 of them scratch; image 336, output 337; 338 channels of
+// 70x70x72 floats = 477 MB.
 struct Plan {
   Layout layout;
-  int block_channels;  // (2 + U) k: a block's input x_i and its new features, side by side
-  Channels scratch;    // 4k behind a bottleneck, 8k for the "-r" reconstruction; the larger of the two, or none
-  Channels image;      // the network's input
+  Keep keep;
+  Channels scratch;  // channels that several layers write, the last of the features; may be none
+  Channels image;    // the network's input
   Channels output;
   int n_channels;
 
-  Plan(const Mdcsrn& network, const Layout& layout);
+  Plan(const Network& network, const Layout& layout, Keep keep = Keep::needed);
 
-  Channels block(int i) const { return {i * block_channels, block_channels}; }
-  Channels trunk(int n_blocks) const { return {0, n_blocks * block_channels}; }
   int64_t elements() const { return buffer_elements(layout, n_channels); }
 };
 

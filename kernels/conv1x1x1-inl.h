@@ -16,17 +16,14 @@ namespace sr::HWY_NAMESPACE {
 
 // to[c][v] = x[c][v], activated, for n_channels channels and the n_vectors vectors of a block of columns. Whole
 // vectors: what lies in padding lanes and behind the end of the run is computed and never written.
-template <bool kPrologue, class D>
+template <template <class> class Activation, class D>
 HWY_INLINE void pack_block(D d, const float* HWY_RESTRICT x, ptrdiff_t channel, int n_channels, int n_vectors,
                            Prologue<float> prologue, float* HWY_RESTRICT to) {
   const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(d));
-  for (int c = 0; c < n_channels; c++, x += channel, to += kBlockVectors * lanes)
-    for (int v = 0; v < n_vectors; v++) {
-      auto value = hn::LoadU(d, x + v * lanes);
-      if constexpr (kPrologue)
-        value = elu(d, hn::MulAdd(value, hn::Set(d, prologue.scale[c]), hn::Set(d, prologue.shift[c])));
-      hn::Store(value, d, to + v * lanes);
-    }
+  for (int c = 0; c < n_channels; c++, x += channel, to += kBlockVectors * lanes) {
+    const Activation<D> activation(d, prologue, c);
+    for (int v = 0; v < n_vectors; v++) hn::Store(activation(d, hn::LoadU(d, x + v * lanes)), d, to + v * lanes);
+  }
 }
 
 // product[i] (+)= weight[0] x[i] + .. + weight[N-1] (x + (N-1) channel)[i]: for one output channel, where every input
@@ -49,7 +46,7 @@ HWY_INLINE ptrdiff_t add_channels(D d, const float* HWY_RESTRICT x, ptrdiff_t ch
 // many pages; packed by whole runs, every line of operands would be fetched from L2 to be stored to.
 class Conv1x1x1Item {
  public:
-  Conv1x1x1Item(const ConvJob& job, int item, float* scratch, ChannelSums* sums)
+  Conv1x1x1Item(const ConvJob& job, int item, float* scratch, PartialSums* sums)
       : job_(job),
         plan_(job.plan),
         sums_(sums),
@@ -102,16 +99,19 @@ class Conv1x1x1Item {
     const float* x = job_.f.at(job_.x.first + c0) + at;
     const ptrdiff_t channel = job_.f.layout.channel;
     Prologue<float> prologue = job_.prologue;
-    if (prologue.scale) prologue = {prologue.scale + c0, prologue.shift + c0};
+    if (prologue.scale) prologue = {prologue.scale + c0, prologue.shift + c0, prologue.slope};
+    if (prologue.slope) prologue.slope += c0;
     Ahead ahead = next_inputs(at, c0 + n_channels);
     ahead.spread(n_blocks(*job_.conv, n_vectors));
 
     for (int v = 0; v < n_vectors; v += kBlockVectors) {
       const int n_here = std::min(kBlockVectors, n_vectors - v);
-      if (prologue.scale)
-        pack_block<true>(d, x + v * lanes, channel, n_channels, n_here, prologue, operand_);
+      if (!prologue.scale)
+        pack_block<Plain>(d, x + v * lanes, channel, n_channels, n_here, prologue, operand_);
+      else if (prologue.slope)
+        pack_block<NormPRelu>(d, x + v * lanes, channel, n_channels, n_here, prologue, operand_);
       else
-        pack_block<false>(d, x + v * lanes, channel, n_channels, n_here, prologue, operand_);
+        pack_block<NormElu>(d, x + v * lanes, channel, n_channels, n_here, prologue, operand_);
       const ptrdiff_t row = 0;
       const Multiplication m = {.operand = operand_,
                                 .operand_stride = columns,
@@ -140,7 +140,7 @@ class Conv1x1x1Item {
 
   const ConvJob& job_;
   const ConvPlan& plan_;
-  ChannelSums* sums_;
+  PartialSums* sums_;
   float *operand_, *product_;
   ptrdiff_t run_, begin_, end_;
 };

@@ -1,12 +1,12 @@
 // The one operation nearly everything is made of (docs/architecture.md): 3D convolution, stride 1, zero "same" padding,
-// with the reader's batch-norm and ELU applied on the way in and the channel sums gathered on the way out.
+// with the reader's batch-norm and activation applied on the way in and the channel sums gathered on the way out.
 //
 //   y[co](v) = bias[co] + sum over ci, tap of weight[co][ci][tap] * a[ci](v + tap)
-//   a[ci](v) = elu(scale[ci] * x[ci](v) + shift[ci])   with a prologue,   x[ci](v) without
-//   elu(t)   = t for t >= 0, exp(t) - 1 for t < 0
+//   a[ci](v) = act(scale[ci] * x[ci](v) + shift[ci])   with a prologue,   x[ci](v) without
+//   act(t)   = t for t >= 0, and for t < 0: exp(t) - 1 (ELU), or slope[ci] * t (PReLU) where there are slopes
 //   sums[co] = { sum of y[co], sum of y[co]^2 } over all voxels
 //
-// a is zero outside the volume: the padding comes after the activation. Taps are 3x3x3 or 1x1x1.
+// a is zero outside the volume: the padding comes after the activation. Taps are 1x1x1, 3x3x3, 5x5x5 or 9x9x9.
 #pragma once
 
 #include <memory>
@@ -15,17 +15,19 @@
 
 namespace sr {
 
-// Batch-norm of the reader folded into an affine, one pair per input channel (length x.count). Null: no affine, no ELU.
+// Batch-norm of the reader folded into an affine, one pair per input channel (length x.count), and its activation.
+// scale null: neither; slope null: ELU.
 template <class T>
 struct Prologue {
   const T* scale = nullptr;
   const T* shift = nullptr;
+  const T* slope = nullptr;
 };
 
 // weight: [co][ci][kz][ky][kx]; bias: [co] or null. Example: a unit of b4u4 is {48, 12, 3, w, nullptr}.
 struct ConvWeights {
   int ci, co;
-  int size;  // 3 or 1: the kernel's extent along each axis
+  int size;  // 1, 3, 5 or 9: the kernel's extent along each axis
   const float* weight;
   const float* bias = nullptr;
 };

@@ -1,14 +1,16 @@
 // The way back through conv3d.h's operation: from the gradient of a loss with respect to y to those with respect to the
-// weights, to x, and to the batch-norm and ELU in between. f holds the features of the forward pass, g the gradients of
+// weights, to x, and to the batch-norm and activation in between. f holds the features of the forward pass, g the gradients of
 // the same channels in the same layout; dy is g's channel y.
 //
-//   a[ci](v)  = elu(t), t = scale[ci] x[ci](v) + shift[ci]                as in the forward pass; a = x without a
-//   prologue dweight[co][ci][tap] += sum over v of dy[co](v) a[ci](v + tap)         a is zero outside the volume
+//   a[ci](v)  = act(t), t = scale[ci] x[ci](v) + shift[ci]                as in the forward pass; a = x, scale = 1
+//                                                                         without a prologue
+//   dweight[co][ci][tap] += sum over v of dy[co](v) a[ci](v + tap)         a is zero outside the volume
 //   dbias[co] += sum over v of dy[co](v)
 //   da[ci](u) = sum over co, tap of weight[co][ci][tap] dy[co](u - tap)    dy is zero outside the volume
-//   dt[ci]    = da[ci] elu'(t),  elu'(t) = 1 for t >= 0, exp(t) for t < 0;  dt = da, scale = 1 without a prologue
+//   dt[ci]    = da[ci] act'(t),  act'(t) = 1 for t >= 0; exp(t) (ELU) or slope[ci] (PReLU) for t < 0
 //   g[ci]    += scale[ci] dt[ci]                                           or =, where nothing was there before
-//   sums[ci]  = { sum of dt[ci], sum of dt[ci] x[ci] } over all voxels
+//   sums[ci]  = { sum of dt[ci], sum of dt[ci] x[ci], sum of da[ci] t where t < 0 } over all voxels
+//   dslope[ci] = the last of the sums                                      of a PReLU; without one it is zero
 //
 // In train mode scale and shift depend on x as well. With mean m and biased variance s^2 of the N values of a channel,
 // xh = (x - m) / s and scale = gamma / s, the gradient is (Ioffe, Szegedy, arXiv 1502.03167, section 3)
@@ -28,6 +30,7 @@ namespace sr {
 struct GradientSums {
   double sum = 0;          // of dt
   double sum_times_x = 0;  // of dt x
+  double slope = 0;        // of da t where t < 0, with slopes
 };
 
 // [co][ci][tap] -> [ci][co][tap reversed]: da is the convolution of dy with these weights, no bias.

@@ -22,6 +22,10 @@ namespace sr::HWY_NAMESPACE {
 void run_gradient_item(const ConvJob& job, Features<float> g, int item, ThreadScratch& scratch, float* sums) {
   if (job.conv->size == 1)
     gradient_item_1x1x1(job, g, item, scratch.data(), sums);
+  else if (job.conv->size == 5)
+    WideGradientItem<5>(job, g, item, scratch.data(), sums).run();
+  else if (job.conv->size == 9)
+    WideGradientItem<9>(job, g, item, scratch.data(), sums).run();
   else if (job.conv->algorithm == ConvAlgorithm::direct)
     direct_gradient_item(job, g, item, scratch.data(), sums);
   else if (job.conv->algorithm == ConvAlgorithm::winograd2)
@@ -50,10 +54,12 @@ void add_weights(const PackedConv::Impl& conv, const std::vector<double>& total,
   const auto g = weight_transform(conv.algorithm);
   if (g.size() <= 1) {  // [ci][kz][ky][co][kx]
     const double* from = total.data();
+    const int size = conv.size, n_rows = size * size;
     for (int ci = 0; ci < ci_count; ci++)
-      for (int row = 0; row < 9; row++)
+      for (int row = 0; row < n_rows; row++)
         for (int co = 0; co < co_count; co++)
-          for (int kx = 0; kx < 3; kx++) dweight[(int64_t{co} * ci_count + ci) * 27 + row * 3 + kx] += *from++;
+          for (int kx = 0; kx < size; kx++)
+            dweight[((int64_t{co} * ci_count + ci) * n_rows + row) * size + kx] += *from++;
     return;
   }
   const int n = static_cast<int>(g.size());

@@ -5,14 +5,16 @@
 namespace sr {
 namespace {
 
-// a and elu'(t) of one voxel.
+// a, act'(t) and what da is multiplied by in the slope's gradient, of one voxel.
 struct Activation {
-  double value, slope;
+  double value, derivative, of_slope;
 };
 Activation activation(Prologue<double> prologue, int ci, double x) {
-  if (!prologue.scale) return {x, 1};
+  if (!prologue.scale) return {x, 1, 0};
   const double t = prologue.scale[ci] * x + prologue.shift[ci];
-  return t >= 0 ? Activation{t, 1} : Activation{std::expm1(t), std::exp(t)};
+  if (t >= 0) return {t, 1, 0};
+  if (prologue.slope) return {prologue.slope[ci] * t, prologue.slope[ci], t};
+  return {std::expm1(t), std::exp(t), 0};
 }
 
 // f(z, y, x) for the voxels of the volume.
@@ -65,11 +67,13 @@ void conv3d_backward_data_ref(Features<double> f, Features<double> g, Channels x
                   g.at(y.first + co, vz - dz, vy - dy)[vx - dx];
         });
       const double value = f.at(x.first + ci, vz, vy)[vx];
-      const double dt = da * activation(prologue, ci, value).slope;
+      const Activation a = activation(prologue, ci, value);
+      const double dt = da * a.derivative;
       double& to = g.at(x.first + ci, vz, vy)[vx];
       to = (accumulate ? to : 0) + (prologue.scale ? prologue.scale[ci] : 1) * dt;
       total.sum += dt;
       total.sum_times_x += dt * value;
+      total.slope += da * a.of_slope;
     });
     if (sums) sums[ci] = total;
   }

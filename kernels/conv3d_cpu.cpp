@@ -17,15 +17,20 @@
 
 #include "kernels/conv1x1x1-inl.h"
 #include "kernels/conv3d_direct-inl.h"
+#include "kernels/conv3d_wide-inl.h"
 #include "kernels/conv3d_winograd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace sr::HWY_NAMESPACE {
 
 // sums: of this item alone, zeros at the start; one per output channel.
-void run_item(const ConvJob& job, int item, ThreadScratch& scratch, ChannelSums* sums) {
+void run_item(const ConvJob& job, int item, ThreadScratch& scratch, PartialSums* sums) {
   if (job.conv->size == 1)
     Conv1x1x1Item(job, item, scratch.data(), sums).run();
+  else if (job.conv->size == 5)
+    WideItem<5>(job, item, scratch.data(), sums).run();
+  else if (job.conv->size == 9)
+    WideItem<9>(job, item, scratch.data(), sums).run();
   else if (job.conv->algorithm == ConvAlgorithm::direct)
     direct_item(job, item, scratch.data(), sums);
   else if (job.conv->algorithm == ConvAlgorithm::winograd2)
@@ -68,8 +73,8 @@ std::vector<float> voxel_mask(const Layout& layout, int n_rows) {
   return mask;
 }
 
-// job.id, plan and mask are filled in here. sums: the items' sums added up, or null.
-void run_conv3d(ConvJob job, ConvScratch::Impl& s, ChannelSums* sums) {
+// job.id, plan and mask are filled in here. Returns the items' sums added up, one for each output channel.
+std::vector<PartialSums> run_conv3d(ConvJob job, ConvScratch::Impl& s) {
   job.plan = plan_conv3d(job.f.layout, *job.conv);
   job.id = ++s.n_jobs;
   s.mask = voxel_mask(job.f.layout, job.plan.rows + 2);
@@ -83,41 +88,44 @@ void run_conv3d(ConvJob job, ConvScratch::Impl& s, ChannelSums* sums) {
     run(job, item, s.of_thread[static_cast<size_t>(omp_get_thread_num())],
         s.partial.data() + ptrdiff_t{item} * job.y.count);
 
-  if (!sums) return;
-  std::fill_n(sums, job.y.count, ChannelSums{});
+  std::vector<PartialSums> sums(static_cast<size_t>(job.y.count));
   for (int item = 0; item < job.plan.n_items(); item++)
-    for (int co = 0; co < job.y.count; co++) {
-      const ChannelSums& part = s.partial[static_cast<size_t>(ptrdiff_t{item} * job.y.count + co)];
-      sums[co].sum += part.sum;
-      sums[co].sum_of_squares += part.sum_of_squares;
+    for (size_t co = 0; co < sums.size(); co++) {
+      const PartialSums& part = s.partial[static_cast<size_t>(item) * sums.size() + co];
+      sums[co].first += part.first;
+      sums[co].second += part.second;
+      sums[co].third += part.third;
     }
+  return sums;
 }
 
 }  // namespace
 
 void conv3d_forward_cpu(Features<float> f, Channels x, Prologue<float> prologue, const PackedConv& conv, Channels y,
                         ChannelSums* sums, ConvScratch& scratch) {
-  run_conv3d({.id = 0, .f = f, .x = x, .y = y, .prologue = prologue, .conv = &conv.impl(), .plan = {}, .mask = nullptr},
-             scratch.impl(), sums);
+  const std::vector<PartialSums> total = run_conv3d(
+      {.id = 0, .f = f, .x = x, .y = y, .prologue = prologue, .conv = &conv.impl(), .plan = {}, .mask = nullptr},
+      scratch.impl());
+  if (sums)
+    for (size_t c = 0; c < total.size(); c++) sums[c] = {total[c].first, total[c].second};
 }
 
 void conv3d_backward_data_cpu(Features<float> f, Features<float> g, Channels x, Prologue<float> prologue,
                               const PackedConv& transposed, Channels y, bool accumulate, GradientSums* sums,
                               ConvScratch& scratch) {
   const BackwardData backward = {f.data, prologue, accumulate};
-  std::vector<ChannelSums> channel_sums(static_cast<size_t>(x.count));
-  run_conv3d({.id = 0,
-              .f = g,
-              .x = y,
-              .y = x,
-              .prologue = {},
-              .conv = &transposed.impl(),
-              .plan = {},
-              .mask = nullptr,
-              .backward = &backward},
-             scratch.impl(), channel_sums.data());
+  const std::vector<PartialSums> total = run_conv3d({.id = 0,
+                                                     .f = g,
+                                                     .x = y,
+                                                     .y = x,
+                                                     .prologue = {},
+                                                     .conv = &transposed.impl(),
+                                                     .plan = {},
+                                                     .mask = nullptr,
+                                                     .backward = &backward},
+                                                    scratch.impl());
   if (sums)
-    for (size_t c = 0; c < channel_sums.size(); c++) sums[c] = {channel_sums[c].sum, channel_sums[c].sum_of_squares};
+    for (size_t c = 0; c < total.size(); c++) sums[c] = {total[c].first, total[c].second, total[c].third};
 }
 
 }  // namespace sr

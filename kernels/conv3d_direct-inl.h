@@ -53,7 +53,7 @@ class DirectBand {
 };
 
 // Walks a band along z.
-HWY_INLINE void direct_item(const ConvJob& job, int item, float* scratch, ChannelSums* sums) {
+HWY_INLINE void direct_item(const ConvJob& job, int item, float* scratch, PartialSums* sums) {
   const ConvPlan& plan = job.plan;
   const Layout& layout = job.f.layout;
   const DirectBand band(job, item, scratch);

@@ -30,20 +30,66 @@ struct LaneSums {
     sum = hn::Add(sum, y);
     squares = hn::MulAdd(y, y, squares);
   }
-  HWY_INLINE void flush(D d, ChannelSums& to) const {
-    to.sum += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum)));
-    to.sum_of_squares += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, squares)));
+  HWY_INLINE void flush(D d, PartialSums& to) const {
+    to.first += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum)));
+    to.second += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, squares)));
   }
 };
 
-// to[i] = elu(scale * x[i] + shift) for i in [i, end). Returns where it stopped.
+// What is done to the numbers of an input channel, and the way back: da -> dt.
 template <class D>
-HWY_INLINE ptrdiff_t activate_vectors(D d, const float* HWY_RESTRICT x, float scale, float shift, ptrdiff_t i,
+struct Plain {
+  using V = hn::Vec<D>;
+  HWY_INLINE Plain(D, Prologue<float>, int) {}
+  HWY_INLINE V operator()(D, V x) const { return x; }
+  HWY_INLINE V backward(D, V da, V /*x*/, V& /*sum_of_slope*/) const { return da; }
+  HWY_INLINE V times_scale(V dt) const { return dt; }
+};
+template <class D>
+struct NormElu {
+  using V = hn::Vec<D>;
+  V scale, shift;
+  HWY_INLINE NormElu(D d, Prologue<float> p, int c) : scale(hn::Set(d, p.scale[c])), shift(hn::Set(d, p.shift[c])) {}
+  HWY_INLINE V operator()(D d, V x) const { return elu(d, hn::MulAdd(x, scale, shift)); }
+  HWY_INLINE V backward(D d, V da, V x, V& /*sum_of_slope*/) const {
+    // elu'(t) = exp(t) = elu(t) + 1 for t < 0, and 1 = elu(0) + 1 above.
+    const V t = hn::Min(hn::MulAdd(x, scale, shift), hn::Zero(d));
+    return hn::MulAdd(da, elu(d, t), da);
+  }
+  HWY_INLINE V times_scale(V dt) const { return hn::Mul(dt, scale); }
+};
+template <class D>
+struct NormPRelu {
+  using V = hn::Vec<D>;
+  V scale, shift, slope;
+  HWY_INLINE NormPRelu(D d, Prologue<float> p, int c)
+      : scale(hn::Set(d, p.scale[c])), shift(hn::Set(d, p.shift[c])), slope(hn::Set(d, p.slope[c])) {}
+  HWY_INLINE V operator()(D, V x) const {
+    const V t = hn::MulAdd(x, scale, shift);
+    return hn::IfNegativeThenElse(t, hn::Mul(t, slope), t);
+  }
+  HWY_INLINE V backward(D d, V da, V x, V& sum_of_slope) const {
+    const V t = hn::MulAdd(x, scale, shift);
+    sum_of_slope = hn::MulAdd(da, hn::Min(t, hn::Zero(d)), sum_of_slope);
+    return hn::IfNegativeThenElse(t, hn::Mul(da, slope), da);
+  }
+  HWY_INLINE V times_scale(V dt) const { return hn::Mul(dt, scale); }
+};
+
+// to[i] = activation(x[i]) for i in [i, end). Returns where it stopped.
+template <template <class> class Activation, class D>
+HWY_INLINE ptrdiff_t activate_vectors(D d, const float* HWY_RESTRICT x, Prologue<float> prologue, int c, ptrdiff_t i,
                                       ptrdiff_t end, float* HWY_RESTRICT to) {
-  const auto a = hn::Set(d, scale), b = hn::Set(d, shift);
+  const Activation<D> activation(d, prologue, c);
   const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(d));
-  for (; i + lanes <= end; i += lanes) hn::StoreU(elu(d, hn::MulAdd(hn::LoadU(d, x + i), a, b)), d, to + i);
+  for (; i + lanes <= end; i += lanes) hn::StoreU(activation(d, hn::LoadU(d, x + i)), d, to + i);
   return i;
+}
+
+template <template <class> class Activation>
+HWY_INLINE void activate_run(const float* x, Prologue<float> prologue, int c, ptrdiff_t n, float* to) {
+  const ptrdiff_t i = activate_vectors<Activation>(Wide(), x, prologue, c, 0, n, to);
+  activate_vectors<Activation>(Narrow(), x, prologue, c, i, n, to);
 }
 
 // A run of whole rows of input channel c of the job, activated (or copied, without a prologue), with zeros in the
@@ -53,9 +99,10 @@ HWY_INLINE void activate(const ConvJob& job, int c, const float* x, ptrdiff_t n,
     std::copy_n(x, n, to);
     return;
   }
-  const float scale = job.prologue.scale[c], shift = job.prologue.shift[c];
-  const ptrdiff_t i = activate_vectors(Wide(), x, scale, shift, 0, n, to);
-  activate_vectors(Narrow(), x, scale, shift, i, n, to);
+  if (job.prologue.slope)
+    activate_run<NormPRelu>(x, job.prologue, c, n, to);
+  else
+    activate_run<NormElu>(x, job.prologue, c, n, to);
   const Layout& layout = job.f.layout;
   for (ptrdiff_t row = 0; row < n; row += layout.row)
     for (ptrdiff_t k = layout.size.w; k < layout.row; k++) to[row + k] = 0;
@@ -73,7 +120,7 @@ class ForwardEpilogue {
     hn::StoreU(value, d, y_ + i);
     sums_.add(value);
   }
-  HWY_INLINE void flush(D d, ChannelSums& to) const { sums_.flush(d, to); }
+  HWY_INLINE void flush(D d, PartialSums& to) const { sums_.flush(d, to); }
 
  private:
   float* y_;
@@ -81,52 +128,51 @@ class ForwardEpilogue {
   LaneSums<D> sums_;
 };
 
-//   backward  product is da: dt = da elu'(scale x + shift), y (+)= scale dt; sums of dt and of dt x
-// (kernels/conv3d_backward.h). Without kPrologue dt = da and scale = 1.
-template <bool kPrologue, class D>
+//   backward  product is da: dt = da act'(scale x + shift), y (+)= scale dt; sums of dt, of dt x, and of da t where
+//             t < 0 (kernels/conv3d_backward.h)
+template <template <class> class Activation, class D>
 class BackwardEpilogue {
  public:
   HWY_INLINE BackwardEpilogue(D d, const ConvJob& job, int co, ptrdiff_t at)
       : y_(job.f.at(job.y.first + co) + at),
         x_(job.backward->features + (job.y.first + co) * job.f.layout.channel + at),
         accumulate_(job.backward->accumulate),
-        scale_(hn::Set(d, kPrologue ? job.backward->prologue.scale[co] : 1.0f)),
-        shift_(hn::Set(d, kPrologue ? job.backward->prologue.shift[co] : 0.0f)),
+        activation_(d, job.backward->prologue, co),
         sum_(hn::Zero(d)),
-        sum_times_x_(hn::Zero(d)) {}
+        sum_times_x_(hn::Zero(d)),
+        sum_of_slope_(hn::Zero(d)) {}
   HWY_INLINE void put(D d, hn::Vec<D> product, hn::Vec<D> mask, ptrdiff_t i) {
-    auto dt = hn::And(product, mask);
     const auto x = hn::LoadU(d, x_ + i);
-    if constexpr (kPrologue) {
-      // elu'(t) = exp(t) = elu(t) + 1 for t < 0, and 1 = elu(0) + 1 above.
-      const auto t = hn::Min(hn::MulAdd(x, scale_, shift_), hn::Zero(d));
-      dt = hn::MulAdd(dt, elu(d, t), dt);
-    }
+    auto dt = activation_.backward(d, hn::And(product, mask), x, sum_of_slope_);
     sum_ = hn::Add(sum_, dt);
     sum_times_x_ = hn::MulAdd(dt, x, sum_times_x_);
-    if constexpr (kPrologue) dt = hn::Mul(dt, scale_);
+    dt = activation_.times_scale(dt);
     if (accumulate_) dt = hn::Add(dt, hn::LoadU(d, y_ + i));
     hn::StoreU(dt, d, y_ + i);
   }
-  HWY_INLINE void flush(D d, ChannelSums& to) const {
-    to.sum += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum_)));
-    to.sum_of_squares += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum_times_x_)));
+  HWY_INLINE void flush(D d, PartialSums& to) const {
+    to.first += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum_)));
+    to.second += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum_times_x_)));
+    to.third += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum_of_slope_)));
   }
 
  private:
   float* y_;
   const float* x_;
   bool accumulate_;
-  hn::Vec<D> scale_, shift_, sum_, sum_times_x_;
+  Activation<D> activation_;
+  hn::Vec<D> sum_, sum_times_x_, sum_of_slope_;
 };
 template <class D>
-using BackwardNormElu = BackwardEpilogue<true, D>;
+using BackwardPlain = BackwardEpilogue<Plain, D>;
 template <class D>
-using BackwardPlain = BackwardEpilogue<false, D>;
+using BackwardNormElu = BackwardEpilogue<NormElu, D>;
+template <class D>
+using BackwardNormPRelu = BackwardEpilogue<NormPRelu, D>;
 
 template <class Epilogue, class D>
 HWY_INLINE ptrdiff_t write_vectors(D d, const ConvJob& job, int co, const float* HWY_RESTRICT product, ptrdiff_t i,
-                                   ptrdiff_t end, ptrdiff_t at, ChannelSums& sums) {
+                                   ptrdiff_t end, ptrdiff_t at, PartialSums& sums) {
   const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(d));
   Epilogue epilogue(d, job, co, at);
   for (; i + lanes <= end; i += lanes) epilogue.put(d, hn::LoadU(d, product + i), hn::LoadU(d, job.mask + i), i);
@@ -136,20 +182,22 @@ HWY_INLINE ptrdiff_t write_vectors(D d, const ConvJob& job, int co, const float*
 
 template <template <class> class Epilogue>
 HWY_INLINE void write_rows_as(const ConvJob& job, int co, const float* product, ptrdiff_t n, ptrdiff_t at,
-                              ChannelSums& sums) {
+                              PartialSums& sums) {
   const ptrdiff_t i = write_vectors<Epilogue<Wide>>(Wide(), job, co, product, 0, n, at, sums);
   if (i < n) write_vectors<Epilogue<Narrow>>(Narrow(), job, co, product, i, n, at, sums);
 }
 
 // A run of n products (whole rows) to output channel co, from `at` on.
 HWY_INLINE void write_rows(const ConvJob& job, int co, const float* product, ptrdiff_t n, ptrdiff_t at,
-                           ChannelSums& sums) {
+                           PartialSums& sums) {
   if (!job.backward)
     write_rows_as<ForwardEpilogue>(job, co, product, n, at, sums);
-  else if (job.backward->prologue.scale)
-    write_rows_as<BackwardNormElu>(job, co, product, n, at, sums);
-  else
+  else if (!job.backward->prologue.scale)
     write_rows_as<BackwardPlain>(job, co, product, n, at, sums);
+  else if (job.backward->prologue.slope)
+    write_rows_as<BackwardNormPRelu>(job, co, product, n, at, sums);
+  else
+    write_rows_as<BackwardNormElu>(job, co, product, n, at, sums);
 }
 
 }  // namespace sr::HWY_NAMESPACE

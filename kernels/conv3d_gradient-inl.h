@@ -15,6 +15,7 @@
 #include <algorithm>
 
 #include "kernels/conv3d_direct-inl.h"
+#include "kernels/conv3d_wide-inl.h"
 #include "kernels/conv3d_winograd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -169,6 +170,52 @@ HWY_INLINE void direct_gradient_item(const ConvJob& job, Features<float> g, int 
                        sums + ((ptrdiff_t{c} * 3 + kz) * 3 + ky) * job.y.count * 3, 3);
   }
 }
+
+// All taps of a 5x5x5 or 9x9x9 kernel. sums: [ci][kz][ky][co][kx], of this item.
+template <int kSize>
+class WideGradientItem : WideBlock<kSize> {
+  using Block = WideBlock<kSize>;
+  using Block::job_, Block::plan_, Block::layout_, Block::block_, Block::y0_, Block::y1_, Block::z0_, Block::z1_;
+
+ public:
+  WideGradientItem(const ConvJob& job, Features<float> g, int item, float* scratch, float* sums)
+      : Block(job, item, scratch), g_(g), dy_(scratch + plan_.product_at), sums_(sums) {}
+
+  void run() {
+    const int n_outputs = job_.y.count;
+    const ptrdiff_t n = (y1_ - y0_) * plan_.wide_row;
+    for (int c = 0; c < job_.x.count; c++) {
+      this->fill(c);
+      for (int z = z0_; z < z1_; z++) {
+        copy_gradients(z);
+        for (int kz = 0; kz < kSize; kz++)
+          for (int ky = 0; ky < kSize; ky++) {
+            const float* x = block_ + (z - z0_ + kz) * plan_.band + ky * plan_.wide_row - kSize / 2;
+            float* sums = sums_ + ((ptrdiff_t{c} * kSize + kz) * kSize + ky) * n_outputs * kSize;
+            if (n_outputs == 1) {
+              correlate_block<1, kSize>(dy_, 0, x, 1, n, sums, 0);
+              continue;
+            }
+            int kx = 0;
+            for (; kx + 3 <= kSize; kx += 3)
+              correlate<3>(dy_, plan_.product, n_outputs, x + kx, 1, n, sums + kx, kSize);
+            for (; kx < kSize; kx++) correlate<1>(dy_, plan_.product, n_outputs, x + kx, 1, n, sums + kx, kSize);
+          }
+      }
+    }
+  }
+
+ private:
+  // The block's rows of plane z, as far apart as the inputs' rows; zeros between them, which scratch holds already.
+  void copy_gradients(int z) const {
+    for (int co = 0; co < job_.y.count; co++)
+      for (int y = y0_; y < y1_; y++)
+        std::copy_n(g_.at(job_.y.first + co, z, y), layout_.row, dy_ + co * plan_.product + (y - y0_) * plan_.wide_row);
+  }
+
+  Features<float> g_;
+  float *dy_, *sums_;
+};
 
 // 1x1x1. sums: [co][ci], of this item.
 HWY_INLINE void gradient_item_1x1x1(const ConvJob& job, Features<float> g, int item, float* scratch, float* sums) {

@@ -13,6 +13,8 @@ namespace sr {
 
 // Output channels are packed in panels of at most 24, a multiple of every register block in use (4, 8, 12).
 constexpr int kPanel = 24;
+// Rows of an item of a 5x5x5 or 9x9x9 convolution: a multiple of what its register blocks hold on every target.
+constexpr int kWideBand = 24;
 // Floats before and behind each row of scratch: they stand for x = -1 and take what the last vector of a row overhangs.
 constexpr ptrdiff_t kMargin = 16;
 
@@ -24,10 +26,10 @@ struct Panel {
 
 struct PackedConv::Impl {
   ConvAlgorithm algorithm;  // in effect: small layers are computed directly, whatever was asked for
-  int size;                 // 1 or 3
+  int size;                 // 1, 3, 5 or 9
   int ci, co, co_padded;    // co_padded: the panels' widths added up
   int n_points;             // 1; 16 for winograd2, 36 for winograd4
-  int n_taps;  // multiplications per point and input channel: 1 (1x1x1), 27 (direct), 3 (Winograd: along x)
+  int n_taps;  // multiplications per point and input channel: size^3 (direct), 3 (Winograd: along x)
   std::vector<Panel> panels;
   std::vector<float> weight;
   std::vector<float> bias;  // co_padded, zeros where there is none
@@ -39,16 +41,18 @@ struct PackedConv::Impl {
 
 // How a layer is cut into items and how much of it is in flight within an item. Depends on sizes alone.
 //   3x3x3: an item is a band of `rows` rows (y) of `planes` planes (z), which it walks along z, `tile` planes at a
-//   time. 1x1x1: an item is a run of `rows` rows of the whole volume; there are no planes.
+//   time. 1x1x1: an item is a run of `rows` rows of the whole volume; there are no planes. 5x5x5 and 9x9x9: an item is
+//   a block of `rows` rows of `planes` planes.
 struct ConvPlan {
   int tile = 1;  // outputs of a tile along y and z: 4, 2, or 1 for direct
   int rows = 1, planes = 1;
   int n_bands = 1, n_depths = 1;
   int chunk = 1;          // input channels that are transformed, then multiplied, together
-  ptrdiff_t ring = 0;     // activated planes of one input channel, kept from step to step
+  ptrdiff_t ring = 0;     // activated planes of one input channel, kept from step to step; a block of one channel
   ptrdiff_t band = 0;     // one plane of a band with a row above and one below
   ptrdiff_t operand = 0;  // one channel's input of the multiplication
-  ptrdiff_t product = 0;  // one channel's output of the multiplication
+  ptrdiff_t product = 0;  // one channel's output of the multiplication; of a block, one plane of it
+  ptrdiff_t wide_row = 0;  // of a block in scratch, with zeros behind it for taps that reach beyond the volume
   // Where the parts of a thread's scratch begin, and its size, in floats.
   ptrdiff_t ring_at = 0, band_at = 0, operand_at = 0, product_at = 0, total = 0;
   int n_items() const { return n_bands * n_depths; }
@@ -71,7 +75,13 @@ struct ThreadScratch {
   float* data() { return buffer.data(); }
 };
 
-// The epilogue of conv3d_backward_data_cpu: gradients pass back through ELU and affine of the features they belong to.
+// What an item gathers of an output channel: sum and sum of squares of what was written, or on the way back the sums of
+// kernels/conv3d_backward.h, in their order.
+struct PartialSums {
+  double first = 0, second = 0, third = 0;
+};
+
+// The epilogue of conv3d_backward_data_cpu: gradients pass back through activation and affine of the features they belong to.
 struct BackwardData {
   const float* features;  // in the layout of the gradients
   Prologue<float> prologue;
@@ -97,7 +107,7 @@ struct ConvScratch::Impl {
   int n_threads;
   std::vector<ThreadScratch> of_thread;
   int64_t n_jobs = 0;
-  std::vector<ChannelSums> partial;  // [item][co]
+  std::vector<PartialSums> partial;  // [item][co]
   std::vector<float> gradients;      // [item][the sums of one item], of conv3d_backward_weights_cpu
   std::vector<float> mask;
 };

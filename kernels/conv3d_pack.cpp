@@ -39,7 +39,7 @@ std::span<const std::array<double, 3>> weight_transform(ConvAlgorithm algorithm)
 }
 
 ConvAlgorithm algorithm_in_effect(int size, int ci, int co, ConvAlgorithm wanted) {
-  return size == 1 || ci < 4 || co < 4 ? ConvAlgorithm::direct : wanted;
+  return size != 3 || ci < 4 || co < 4 ? ConvAlgorithm::direct : wanted;
 }
 
 PackedConv::PackedConv(const ConvWeights& conv, ConvAlgorithm algorithm) : impl_(std::make_unique<Impl>()) {

@@ -111,10 +111,36 @@ ConvPlan plan_1x1x1(const Layout& layout, const PackedConv::Impl& conv) {
   return plan;
 }
 
+// Blocks with the neighbours that their taps reach, one input channel at a time.
+// product_planes: of each output channel, so many planes stay in scratch; 0: as many as an item has.
+ConvPlan plan_wide(const Layout& layout, const PackedConv::Impl& conv, int product_planes) {
+  ConvPlan plan;
+  const auto [d, h, w] = layout.size;
+  const int reach = conv.size / 2;
+  // One output channel is computed in whole vectors of a row, several in vectors that run on across its end.
+  plan.wide_row = round_up(w + reach, conv.co == 1 ? 16 : 8);
+  plan.rows = conv.co == 1 ? kWideBand : 16;
+  plan.n_bands = divide_up(h, plan.rows);
+  plan.product = round_up(plan.rows * plan.wide_row, 16) + kMargin;
+  plan.planes = 16;
+  if (product_planes == 0)
+    plan.planes = static_cast<int>(std::clamp<ptrdiff_t>(kCache / (conv.co_padded * plan.product), 1, plan.planes));
+  plan.n_depths = divide_up(d, plan.planes);
+  plan.planes = divide_up(d, plan.n_depths);
+  plan.band = (plan.rows + 2 * reach) * plan.wide_row;
+  plan.ring = (plan.planes + 2 * reach) * plan.band;
+  plan.ring_at = kMargin;
+  plan.product_at = round_up(plan.ring_at + plan.ring + kMargin, 16);
+  const int n_products = product_planes > 0 ? product_planes : plan.planes;
+  plan.total = plan.product_at + ptrdiff_t{conv.co_padded} * n_products * plan.product;
+  return plan;
+}
+
 }  // namespace
 
 ConvPlan plan_conv3d(const Layout& layout, const PackedConv::Impl& conv) {
   if (conv.size == 1) return plan_1x1x1(layout, conv);
+  if (conv.size > 3) return plan_wide(layout, conv, 0);
   if (conv.algorithm == ConvAlgorithm::direct) return plan_direct(layout, conv);
   return plan_winograd(layout, conv);
 }
@@ -122,6 +148,7 @@ ConvPlan plan_conv3d(const Layout& layout, const PackedConv::Impl& conv) {
 ConvPlan plan_gradient(const Layout& layout, const PackedConv::Impl& conv) {
   if (conv.size == 3 && conv.n_points > 1) return plan_winograd_gradient(layout, conv);
   if (conv.size == 3) return plan_direct(layout, conv);
+  if (conv.size > 3) return plan_wide(layout, conv, 1);
   ConvPlan plan;
   const int64_t n_rows = int64_t{layout.size.d} * layout.size.h;
   plan.rows = static_cast<int>(std::clamp<int64_t>(512 / layout.row, 1, n_rows));

@@ -22,7 +22,7 @@ void conv3d_forward_ref(Features<double> f, Channels x, Prologue<double> prologu
           double t = f.at(x.first + ci, z, yy)[xx];
           if (prologue.scale) {
             t = prologue.scale[ci] * t + prologue.shift[ci];
-            t = t >= 0 ? t : std::expm1(t);
+            t = t >= 0 ? t : prologue.slope ? prologue.slope[ci] * t : std::expm1(t);
           }
           activated(ci, z, yy, xx) = t;
         }

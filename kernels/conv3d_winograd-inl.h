@@ -59,7 +59,7 @@ HWY_INLINE ptrdiff_t transform_y(D d, const float* HWY_RESTRICT rows, ptrdiff_t 
 template <int M, class Epilogue, class D>
 HWY_INLINE ptrdiff_t transform_back(D d, const ConvJob& job, int co, const float* HWY_RESTRICT product,
                                     ptrdiff_t point_stride, int n_z, int n_y, ptrdiff_t i, ptrdiff_t at,
-                                    ChannelSums& sums) {
+                                    PartialSums& sums) {
   using V = hn::Vec<D>;
   const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(d));
   const Layout& layout = job.f.layout;
@@ -180,7 +180,7 @@ class WinogradItem : WinogradInput<M> {
   using Input::tile_rows_, Input::top_, Input::n_band_, Input::operand;
 
  public:
-  WinogradItem(const ConvJob& job, int item, ThreadScratch& scratch, ChannelSums* sums)
+  WinogradItem(const ConvJob& job, int item, ThreadScratch& scratch, PartialSums* sums)
       : Input(job, item, scratch), sums_(sums) {}
 
   void run() {
@@ -238,10 +238,12 @@ class WinogradItem : WinogradInput<M> {
   void write(int z) {
     if (!job_.backward)
       write_as<ForwardEpilogue>(z);
-    else if (job_.backward->prologue.scale)
-      write_as<BackwardNormElu>(z);
-    else
+    else if (!job_.backward->prologue.scale)
       write_as<BackwardPlain>(z);
+    else if (job_.backward->prologue.slope)
+      write_as<BackwardNormPRelu>(z);
+    else
+      write_as<BackwardNormElu>(z);
   }
 
   template <template <class> class Epilogue>
@@ -260,7 +262,7 @@ class WinogradItem : WinogradInput<M> {
       }
   }
 
-  ChannelSums* sums_;
+  PartialSums* sums_;
 };
 
 }  // namespace sr::HWY_NAMESPACE

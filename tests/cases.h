@@ -11,15 +11,16 @@ namespace sr {
 struct ConvCase {
   Size3 size;
   int ci, co;
-  int kernel;     // 3 or 1
-  bool prologue;  // batch-norm and ELU on the way in
+  int kernel;     // 1, 3, 5 or 9
+  bool prologue;  // batch-norm and an activation on the way in
   bool bias;
+  bool prelu = false;  // PReLU instead of ELU
 };
 
 inline std::string to_string(const ConvCase& c) {
   return std::to_string(c.size.d) + "x" + std::to_string(c.size.h) + "x" + std::to_string(c.size.w) + " " +
          std::to_string(c.ci) + "->" + std::to_string(c.co) + " kernel " + std::to_string(c.kernel) +
-         (c.prologue ? " prologue" : "") + (c.bias ? " bias" : "");
+         (c.prologue ? c.prelu ? " prologue PReLU" : " prologue" : "") + (c.bias ? " bias" : "");
 }
 
 inline std::string to_string(ConvAlgorithm a) {
@@ -52,6 +53,25 @@ inline std::vector<ConvCase> odd_cases() {
       for (const int kernel : {1, 3})
         for (const int options : {0, 1, 2, 3})
           cases.push_back({size, ci, co, kernel, (options & 1) != 0, (options & 2) != 0});
+  return cases;
+}
+
+// What the baselines have beside mDCSRN's: wide kernels of one channel in or out, and PReLU.
+inline std::vector<ConvCase> baseline_cases() {
+  std::vector<ConvCase> cases;
+  for (const int kernel : {5, 9}) {
+    for (const Size3 size : {Size3{1, 1, 1}, Size3{2, 3, 8}, Size3{5, 9, 33}, Size3{17, 26, 11}}) {
+      for (const auto& [ci, co] : {std::pair<int, int>{1, 1}, {1, 5}, {3, 1}, {2, 3}})
+        cases.push_back({size, ci, co, kernel, ci > 1, co > 1, ci > 1});
+      cases.push_back({size, 2, 1, kernel, true, true});
+    }
+    cases.push_back({{9, 10, 22}, 1, 56, kernel, false, true});
+    cases.push_back({{9, 10, 22}, 56, 1, kernel, true, true, true});
+  }
+  for (const Size3 size : {Size3{2, 3, 8}, Size3{6, 11, 23}})
+    for (const int kernel : {1, 3})
+      for (const auto& [ci, co] : {std::pair<int, int>{7, 1}, {5, 3}, {12, 12}, {64, 64}})
+        cases.push_back({size, ci, co, kernel, true, false, true});
   return cases;
 }
 

@@ -12,6 +12,7 @@ namespace sr::train {
 
 inline constexpr const char* kVariants[] = {"b1u1-k4", "b2u2-k4-always", "b2u2-k4-biases", "b2u2-k4-new-features-r",
                                             "b2u4-k4-auto"};
+inline constexpr const char* kBaselines[] = {"fsrcnn-d8-s4-m2", "srresnet-b2-f8", "srdensenet-b1u3-k8-residual"};
 
 struct Golden {
   Weights weights;

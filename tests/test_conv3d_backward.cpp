@@ -29,6 +29,7 @@ class Problem {
     for (int i = 0; i < c.ci; i++) {
       scale.push_back(i % 5 == 4 ? 30.0f : normal(random));
       shift.push_back(normal(random));
+      slope.push_back(normal(random));
     }
     for (int p = 0; p < n_patches; p++) {
       features.push_back(random_buffer(x, random, normal));
@@ -40,13 +41,14 @@ class Problem {
   int n_channels() const { return c.ci + c.co + 3; }
   ConvWeights weights() const { return {c.ci, c.co, c.kernel, weight.data()}; }
   Prologue<float> prologue() const {
-    return c.prologue ? Prologue<float>{scale.data(), shift.data()} : Prologue<float>{};
+    if (!c.prologue) return {};
+    return {scale.data(), shift.data(), c.prelu ? slope.data() : nullptr};
   }
 
   ConvCase c;
   Layout layout;
   Channels x, y;
-  std::vector<float> weight, scale, shift;
+  std::vector<float> weight, scale, shift, slope;
   std::vector<HugeBuffer> features, gradients;
 
  private:
@@ -92,7 +94,9 @@ struct Expected {
 Expected expect(const Problem& p, bool accumulate) {
   Expected e;
   const std::vector<double> a(p.scale.begin(), p.scale.end()), b(p.shift.begin(), p.shift.end());
-  const Prologue<double> prologue = p.c.prologue ? Prologue<double>{a.data(), b.data()} : Prologue<double>{};
+  const std::vector<double> s(p.slope.begin(), p.slope.end());
+  Prologue<double> prologue;
+  if (p.c.prologue) prologue = {a.data(), b.data(), p.c.prelu ? s.data() : nullptr};
   e.dweight.resize(p.weight.size());
   e.dbias.resize(static_cast<size_t>(p.c.co));
   for (size_t i = 0; i < p.features.size(); i++) {
@@ -129,7 +133,7 @@ void check_data(const Problem& p, ConvAlgorithm algorithm, bool accumulate, cons
     bool padding_is_zero = true, others_are_as_before = true;
     for (int c = 0; c < p.n_channels(); c++) {
       const bool written = c >= p.x.first && c < p.x.first + p.x.count;
-      double sum = 0, sum_times_x = 0, size_of_sum = 0, size_of_times_x = 0;
+      double sum = 0, sum_times_x = 0, size_of_sum = 0, size_of_times_x = 0, of_slope = 0, size_of_slope = 0;
       for (int z = 0; z < p.c.size.d; z++)
         for (int row = 0; row < p.c.size.h; row++)
           for (int k = 0; k < p.layout.row; k++) {
@@ -148,11 +152,17 @@ void check_data(const Problem& p, ConvAlgorithm algorithm, bool accumulate, cons
             sum += dt, sum_times_x += dt * x;
             size_of_sum += std::abs(dt), size_of_times_x += std::abs(dt * x);
             squares += dt * dt, n += 1;
+            if (!p.c.prelu) continue;
+            const auto channel = static_cast<size_t>(c - p.x.first);
+            const double t = double{p.scale[channel]} * x + p.shift[channel];
+            const double da_t = t < 0 ? dt / p.slope[channel] * t : 0.0;
+            of_slope += da_t, size_of_slope += std::abs(da_t);
           }
       if (written) {
         const GradientSums& s = sums[static_cast<size_t>(c - p.x.first)];
         CHECK(std::abs(s.sum - sum) <= 1e-6 + tolerance(algorithm) * size_of_sum);
         CHECK(std::abs(s.sum_times_x - sum_times_x) <= 1e-6 + tolerance(algorithm) * size_of_times_x);
+        CHECK(std::abs(s.slope - of_slope) <= 1e-6 + tolerance(algorithm) * size_of_slope);
       }
     }
     CHECK(padding_is_zero);
@@ -291,6 +301,19 @@ TEST_CASE("the CPU kernels' gradients are the plain ones, on odd sizes") {
   }
 }
 
+TEST_CASE("the CPU kernels' gradients are the plain ones, of wide kernels and PReLU") {
+  unsigned seed = 1;
+  for (const ConvCase& c : baseline_cases()) {
+    const Problem p(c, 1, seed++);
+    const Expected e = expect(p, true);
+    for (const ConvAlgorithm algorithm : all_algorithms()) {
+      if (c.kernel != 3 && algorithm != ConvAlgorithm::direct) continue;
+      check_data(p, algorithm, true, e);
+      check_weights(p, algorithm, e);
+    }
+  }
+}
+
 TEST_CASE("the CPU kernels' gradients are the plain ones, on the layers of a network") {
   for (const ConvCase& c : layers_of_network({9, 10, 12}, 8)) {
     const Problem p(c, 1, 77);
@@ -303,8 +326,8 @@ TEST_CASE("the CPU kernels' gradients are the plain ones, on the layers of a net
 }
 
 TEST_CASE("gradients of weights do not depend on the number of threads") {
-  for (const int kernel : {1, 3}) {
-    const Problem p({{21, 22, 23}, 9, 6, kernel, true, false}, 3, 11);
+  for (const int kernel : {1, 3, 5}) {
+    const Problem p({{21, 22, 23}, 9, kernel == 5 ? 1 : 6, kernel, true, false}, 3, 11);
     for (const ConvAlgorithm algorithm : all_algorithms())
       CHECK(weights_of(p, algorithm, 1, nullptr) == weights_of(p, algorithm, 3, nullptr));
   }

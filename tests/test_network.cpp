@@ -2,6 +2,7 @@
 // result.
 #include <fmt/core.h>
 
+#include "engine/net_mdcsrn.h"
 #include "engine/plan.h"
 #include "tests/golden_networks.h"
 
@@ -18,14 +19,14 @@ RestoreOptions several_items() {
 std::vector<PackedConv> packed(const Weights& weights, ConvAlgorithm algorithm) {
   const Mdcsrn network(weights);
   std::vector<PackedConv> layers;
-  for (const ConvLayer* conv : network.convs()) layers.emplace_back(conv->view(), algorithm);
+  for (const ConvLayer& conv : network.convs()) layers.emplace_back(conv.view(), algorithm);
   return layers;
 }
 
 }  // namespace
 
 TEST_CASE("every variant and batch-norm mode equals PyTorch in float64") {
-  REQUIRE(golden_variants().size() == 12);
+  REQUIRE(golden_variants().size() == 18);
   // ref: the only float32 in it is the volume that comes in and goes out. The others accumulate in float32 over a dozen
   // layers; F(4x4) tiles magnify rounding about tenfold.
   struct {
@@ -138,6 +139,12 @@ TEST_CASE("with fixed statistics and a margin of the receptive radius, tiles equ
 TEST_CASE("receptive radius counts the convolutions of the longest path") {
   CHECK(Mdcsrn(random_weights(parse_model_name("b4u4,k=4"), 0)).receptive_radius() == 17);
   CHECK(Mdcsrn(random_weights(parse_model_name("b1u3-r,k=4"), 0)).receptive_radius() == 5);
+  const auto radius = [](const char* name) {
+    return make_network(random_weights(parse_model_name(name), 0))->receptive_radius();
+  };
+  CHECK(radius("fsrcnn,d=4,s=4,m=3") == 2 + 3 + 4);
+  CHECK(radius("srresnet,blocks=2,features=4") == 4 + 2 * 2 + 1 + 2 + 4);
+  CHECK(radius("srdensenet,blocks=2,units=3,k=4") == 1 + 2 * 3 + 2 + 1);
 }
 
 TEST_CASE("a run can be stopped between patches") {

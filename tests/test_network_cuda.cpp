@@ -6,6 +6,7 @@
 
 #include "engine/cuda_backend.h"
 #include "engine/intensity.h"
+#include "engine/net_mdcsrn.h"
 #include "tests/cuda_test_api.h"
 #include "tests/emulation/settings.h"
 #include "tests/golden_networks.h"

@@ -31,9 +31,11 @@ TEST_CASE("gradients and steps equal PyTorch's in float64") {
   } const engines[] = {{BackendKind::ref, ConvAlgorithm::direct, 1e-7, 2e-5},
                        {BackendKind::cpu, ConvAlgorithm::direct, 2e-6, 2e-5},
                        {BackendKind::cpu, ConvAlgorithm::winograd4, 5e-6, 2e-5}};
+  std::vector<std::string> names(std::begin(kVariants), std::end(kVariants));
+  names.insert(names.end(), std::begin(kBaselines), std::end(kBaselines));
   for (const auto& e : engines) {
     double most = 0, most_steps = 0;
-    for (const std::string name : kVariants) {
+    for (const std::string& name : names) {
       INFO(name << " " << static_cast<int>(e.kind) << " " << static_cast<int>(e.conv));
       const Golden golden(name);
       const std::vector<float> start = by_name(golden.weights, false);
@@ -52,7 +54,7 @@ TEST_CASE("gradients and steps equal PyTorch's in float64") {
       if (!slow) {
         const double steps = distance(by_name(saved(*engine), false), golden.after_20, start);
         CHECK(steps < e.steps);
-        CHECK(distance(by_name(saved(*engine), true), golden.running) < 1e-5);
+        if (!golden.running.empty()) CHECK(distance(by_name(saved(*engine), true), golden.running) < 1e-5);
         most_steps = std::max(most_steps, steps);
       }
 

@@ -67,42 +67,72 @@ class Fields {
   std::set<std::string> taken_;
 };
 
+// What an architecture has, by name: the one list that reading and writing walk. `visit` is called with the key, the
+// member and the most it may be.
+template <class Model, class Visit>
+void for_sizes(Model& m, Visit visit) {
+  switch (m.architecture) {
+    case Architecture::mdcsrn:
+    case Architecture::srdensenet:
+      visit("blocks", m.blocks, limits::blocks);
+      visit("units", m.units, limits::units);
+      visit("growth", m.growth, limits::growth);
+      break;
+    case Architecture::fsrcnn:
+      visit("features", m.features, limits::features);
+      visit("shrink", m.shrink, limits::features);
+      visit("mapping_layers", m.blocks, limits::blocks);
+      break;
+    case Architecture::srresnet:
+      visit("blocks", m.blocks, limits::blocks);
+      visit("features", m.features, limits::features);
+      break;
+  }
+}
+
+std::string activation_of(Architecture a) {
+  return a == Architecture::fsrcnn || a == Architecture::srresnet ? "prelu" : "elu";
+}
+
 }  // namespace
 
 json to_json(const ModelDescription& m) {
-  return {{"architecture", m.architecture},
-          {"blocks", m.blocks},
-          {"units", m.units},
-          {"growth", m.growth},
-          {"bottleneck", to_string(m.bottleneck)},
-          {"trunk", to_string(m.trunk)},
-          {"reconstruction", m.reconstruction},
-          {"residual", m.residual},
-          {"input", to_string(m.input)},
-          {"norm_eps", m.norm_eps},
-          {"batch_norm", to_string(m.batch_norm)},
-          {"activation", "elu"}};
+  json j = {{"architecture", to_string(m.architecture)},
+            {"residual", m.residual},
+            {"input", to_string(m.input)},
+            {"activation", activation_of(m.architecture)}};
+  for_sizes(m, [&](const char* key, int value, int) { j[key] = value; });
+  if (m.architecture == Architecture::mdcsrn) {
+    j["bottleneck"] = to_string(m.bottleneck);
+    j["trunk"] = to_string(m.trunk);
+    j["reconstruction"] = m.reconstruction;
+  }
+  if (m.has_norms()) {
+    j["norm_eps"] = m.norm_eps;
+    j["batch_norm"] = to_string(m.batch_norm);
+  }
+  return j;
 }
 
 ModelDescription model_from_json(const json& object, const std::string& where) {
   Fields fields(object, where);
-  ModelDescription m;
-  m.architecture = fields.text("architecture");
-  if (m.architecture != "mdcsrn")
-    fields.refuse("architecture", fmt::format("is {}; this program knows 'mdcsrn'", shown(m.architecture)));
-  m.blocks = fields.integer("blocks", limits::blocks);
-  m.units = fields.integer("units", limits::units);
-  m.growth = fields.integer("growth", limits::growth);
-  m.bottleneck = fields.word("bottleneck", parse_bottleneck);
-  m.trunk = fields.word("trunk", parse_trunk);
-  m.reconstruction = fields.boolean("reconstruction");
+  ModelDescription m = default_model(fields.word("architecture", parse_architecture));
+  for_sizes(m, [&](const char* key, int& value, int most) { value = fields.integer(key, most); });
+  if (m.architecture == Architecture::mdcsrn) {
+    m.bottleneck = fields.word("bottleneck", parse_bottleneck);
+    m.trunk = fields.word("trunk", parse_trunk);
+    m.reconstruction = fields.boolean("reconstruction");
+  }
   m.residual = fields.boolean("residual");
   m.input = fields.word("input", parse_model_input);
-  m.norm_eps = fields.number("norm_eps");
-  if (!(m.norm_eps > 0 && m.norm_eps <= 1)) fields.refuse("norm_eps", "is not above 0 and at most 1");
-  m.batch_norm = fields.word("batch_norm", parse_batch_norm);
-  if (const std::string a = fields.text("activation"); a != "elu")
-    fields.refuse("activation", fmt::format("is {}; this program knows 'elu'", shown(a)));
+  if (m.has_norms()) {
+    m.norm_eps = fields.number("norm_eps");
+    if (!(m.norm_eps > 0 && m.norm_eps <= 1)) fields.refuse("norm_eps", "is not above 0 and at most 1");
+    m.batch_norm = fields.word("batch_norm", parse_batch_norm);
+  }
+  if (const std::string a = fields.text("activation"); a != activation_of(m.architecture))
+    fields.refuse("activation", fmt::format("is {}; of {} this program knows '{}'", shown(a), to_string(m.architecture),
+                                            activation_of(m.architecture)));
   fields.expect_no_more();
   return m;
 }

@@ -3,6 +3,12 @@
 //   srengine.model          {"architecture": "mdcsrn", "blocks": 4, "units": 4, "growth": 12, "bottleneck": "auto",
 //                            "trunk": "with-inputs", "reconstruction": false, "residual": true, "input": "linear",
 //                            "norm_eps": 1e-5, "batch_norm": "patch", "activation": "elu"}
+//                          {"architecture": "fsrcnn", "features": 56, "shrink": 12, "mapping_layers": 4,
+//                            "residual": true, "input": "sinc", "activation": "prelu"}
+//                          {"architecture": "srresnet", "blocks": 16, "features": 64, "residual": true,
+//                            "input": "sinc", "norm_eps": 1e-5, "batch_norm": "patch", "activation": "prelu"}
+//                          {"architecture": "srdensenet", "blocks": 8, "units": 4, "growth": 12, "residual": true,
+//                            "input": "sinc", "activation": "elu"}
 //   srengine.normalization  {"kind": "none" | "zscore" | "foreground"} or {"kind": "scale" | "percentile", "by":
 //   number}
 //

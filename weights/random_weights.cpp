@@ -61,6 +61,9 @@ Weights random_weights(const ModelDescription& model, uint64_t seed) {
         case TensorRole::running_var:
           x = random.uniform(0.5, 1.5);
           break;
+        case TensorRole::prelu_slope:
+          x = random.uniform(0.1, 0.4);
+          break;
         case TensorRole::conv_bias:
           break;
       }

@@ -24,6 +24,9 @@ class Table {
     specs_.push_back({layer + ".running_mean", {c}, TensorRole::running_mean, true});
     specs_.push_back({layer + ".running_var", {c}, TensorRole::running_var, true});
   }
+  void prelu(const std::string& layer, int c) {
+    specs_.push_back({layer + ".weight", {c}, TensorRole::prelu_slope, false});
+  }
   std::vector<TensorSpec> take() { return std::move(specs_); }
 
  private:
@@ -45,23 +48,48 @@ int bounded_int(std::string_view text, std::string_view what, int most) {
   return value;
 }
 
+std::string option_list(const ModelDescription& model) {
+  switch (model.architecture) {
+    case Architecture::mdcsrn:
+      return "k=, bottleneck=auto|never|always, trunk=with-inputs|new-features, input=linear|sinc and residual";
+    case Architecture::fsrcnn:
+      return "d=, s=, m=, input=linear|sinc and residual";
+    case Architecture::srresnet:
+      return "blocks=, features=, input=linear|sinc and residual";
+    case Architecture::srdensenet:
+      return "blocks=, units=, k=, input=linear|sinc and residual";
+  }
+  return "";
+}
+
 void apply_option(ModelDescription& model, std::string_view key, std::string_view value) {
   const std::string text(value);
-  if (key == "k") {
+  const Architecture a = model.architecture;
+  const bool mdcsrn = a == Architecture::mdcsrn, fsrcnn = a == Architecture::fsrcnn;
+  const bool srresnet = a == Architecture::srresnet, srdensenet = a == Architecture::srdensenet;
+  if (key == "k" && (mdcsrn || srdensenet)) {
     model.growth = bounded_int(value, "growth k", limits::growth);
-  } else if (key == "bottleneck") {
+  } else if (key == "blocks" && (srresnet || srdensenet)) {
+    model.blocks = bounded_int(value, "number of blocks", limits::blocks);
+  } else if (key == "units" && srdensenet) {
+    model.units = bounded_int(value, "number of units", limits::units);
+  } else if (key == "m" && fsrcnn) {
+    model.blocks = bounded_int(value, "number of mapping layers m", limits::blocks);
+  } else if ((key == "d" && fsrcnn) || (key == "features" && srresnet)) {
+    model.features = bounded_int(value, "number of features", limits::features);
+  } else if (key == "s" && fsrcnn) {
+    model.shrink = bounded_int(value, "number of shrunk features s", limits::features);
+  } else if (key == "bottleneck" && mdcsrn) {
     model.bottleneck = parse_bottleneck(text);
-  } else if (key == "trunk") {
+  } else if (key == "trunk" && mdcsrn) {
     model.trunk = parse_trunk(text);
   } else if (key == "input") {
     model.input = parse_model_input(text);
   } else if (key == "residual" && value.empty()) {
     model.residual = true;
   } else {
-    throw WeightsError(fmt::format(
-        "model option '{}' is unknown; there are k=, bottleneck=auto|never|always, trunk=with-inputs|new-features, "
-        "input=linear|sinc and residual",
-        key));
+    throw WeightsError(
+        fmt::format("option '{}' of model {} is unknown; there are {}", key, to_string(a), option_list(model)));
   }
 }
 
@@ -84,13 +112,48 @@ int ModelDescription::trunk_channels(int n_blocks) const {
 }
 
 std::string ModelDescription::name() const {
-  return fmt::format("b{}u{}{}{}", blocks, units, reconstruction ? "-r" : "",
-                     growth == 12 ? "" : fmt::format(" k{}", growth));
+  const ModelDescription usual = default_model(architecture);
+  const auto unless_usual = [](const char* what, int value, int usual_value) {
+    return value == usual_value ? "" : fmt::format(" {}{}", what, value);
+  };
+  switch (architecture) {
+    case Architecture::mdcsrn:
+      return fmt::format("b{}u{}{}{}", blocks, units, reconstruction ? "-r" : "",
+                         unless_usual("k", growth, usual.growth));
+    case Architecture::fsrcnn:
+      return "fsrcnn" + unless_usual("d", features, usual.features) + unless_usual("s", shrink, usual.shrink) +
+             unless_usual("m", blocks, usual.blocks);
+    case Architecture::srresnet:
+      return "srresnet" + unless_usual("blocks", blocks, usual.blocks) +
+             unless_usual("features", features, usual.features);
+    case Architecture::srdensenet:
+      return "srdensenet" + unless_usual("blocks", blocks, usual.blocks) + unless_usual("units", units, usual.units) +
+             unless_usual("k", growth, usual.growth);
+  }
+  return "";
 }
 
-std::vector<TensorSpec> tensor_table(const ModelDescription& model) {
+ModelDescription default_model(Architecture architecture) {
+  ModelDescription model;
+  model.architecture = architecture;
+  if (architecture == Architecture::fsrcnn) {
+    model.units = 1;
+    model.features = 56;
+    model.shrink = 12;
+  } else if (architecture == Architecture::srresnet) {
+    model.blocks = 16;
+    model.units = 1;
+    model.features = 64;
+  } else if (architecture == Architecture::srdensenet) {
+    model.blocks = 8;
+  }
+  return model;
+}
+
+namespace {
+
+void add_mdcsrn(const ModelDescription& model, Table& table) {
   const int k = model.growth;
-  Table table;
   table.conv("stem.conv", 2 * k, 1, 3);
   for (int i = 0; i < model.blocks; ++i) {
     if (i > 0) table.conv(fmt::format("compressors.{}.conv", i - 1), 2 * k, model.trunk_channels(i), 1);
@@ -114,6 +177,72 @@ std::vector<TensorSpec> tensor_table(const ModelDescription& model) {
   } else {
     table.conv("combine.conv", 1, trunk, 1);
   }
+}
+
+void add_fsrcnn(const ModelDescription& model, Table& table) {
+  const int d = model.features, s = model.shrink;
+  const auto prelu_conv = [&](const std::string& layer, int co, int ci, int kernel) {
+    table.prelu(layer + ".prelu", ci);
+    table.conv(layer + ".conv", co, ci, kernel);
+  };
+  table.conv("extract.conv", d, 1, 5);
+  prelu_conv("shrink", s, d, 1);
+  for (int i = 0; i < model.blocks; ++i) prelu_conv(fmt::format("mapping.{}", i), s, s, 3);
+  prelu_conv("expand", d, s, 1);
+  prelu_conv("reconstruct", 1, d, 9);
+}
+
+void add_srresnet(const ModelDescription& model, Table& table) {
+  const int f = model.features;
+  table.conv("head.conv", f, 1, 9);
+  table.prelu("head.prelu", f);
+  for (int i = 0; i < model.blocks; ++i) {
+    const std::string block = fmt::format("blocks.{}", i);
+    table.conv(block + ".0.conv", f, f, 3);
+    table.norm(block + ".0.norm", f);
+    table.prelu(block + ".1.prelu", f);
+    table.conv(block + ".1.conv", f, f, 3);
+    table.norm(block + ".1.norm", f);
+  }
+  table.conv("trunk.conv", f, f, 3);
+  table.norm("trunk.norm", f);
+  table.conv("tail.0.conv", f, f, 3);
+  table.prelu("tail.1.prelu", f);
+  table.conv("tail.1.conv", f, f, 3);
+  table.prelu("reconstruct.prelu", f);
+  table.conv("reconstruct.conv", 1, f, 9);
+}
+
+void add_srdensenet(const ModelDescription& model, Table& table) {
+  const int k = model.growth, block = model.units * k;
+  table.conv("stem.conv", 2 * k, 1, 3);
+  for (int i = 0; i < model.blocks; ++i)
+    for (int j = 0; j < model.units; ++j)
+      table.conv(fmt::format("blocks.{}.units.{}.conv", i, j), k, (i == 0 ? 2 * k : block) + j * k, 3);
+  table.conv("compress.conv", 8 * k, 2 * k + model.blocks * block, 1);
+  table.conv("tail.0.conv", 8 * k, 8 * k, 3);
+  table.conv("tail.1.conv", 8 * k, 8 * k, 3);
+  table.conv("reconstruct.conv", 1, 8 * k, 3);
+}
+
+}  // namespace
+
+std::vector<TensorSpec> tensor_table(const ModelDescription& model) {
+  Table table;
+  switch (model.architecture) {
+    case Architecture::mdcsrn:
+      add_mdcsrn(model, table);
+      break;
+    case Architecture::fsrcnn:
+      add_fsrcnn(model, table);
+      break;
+    case Architecture::srresnet:
+      add_srresnet(model, table);
+      break;
+    case Architecture::srdensenet:
+      add_srdensenet(model, table);
+      break;
+  }
   return table.take();
 }
 
@@ -132,7 +261,10 @@ int64_t multiply_adds_per_voxel(const ModelDescription& model) {
 
 ModelDescription parse_model_name(const std::string& text) {
   const auto malformed = [&] {
-    return WeightsError(fmt::format("'{}' is not a model; examples: b4u4, b1u16-r, b4u4,k=16,bottleneck=never", text));
+    return WeightsError(
+        fmt::format("'{}' is not a model; examples: b4u4, b1u16-r, b4u4,k=16,bottleneck=never, fsrcnn, srresnet, "
+                    "srdensenet",
+                    text));
   };
   std::string_view rest = text;
   const auto take_until_comma = [&rest] {
@@ -143,14 +275,18 @@ ModelDescription parse_model_name(const std::string& text) {
   std::string_view name = take_until_comma();
 
   ModelDescription model;
-  if (name.ends_with("-r")) {
-    model.reconstruction = true;
-    name.remove_suffix(2);
+  if (name == "fsrcnn" || name == "srresnet" || name == "srdensenet") {
+    model = default_model(parse_architecture(std::string(name)));
+  } else {
+    if (name.ends_with("-r")) {
+      model.reconstruction = true;
+      name.remove_suffix(2);
+    }
+    const size_t u = name.find('u');
+    if (!name.starts_with('b') || u == std::string_view::npos || u < 2 || u + 1 == name.size()) throw malformed();
+    model.blocks = bounded_int(name.substr(1, u - 1), "number of blocks", limits::blocks);
+    model.units = bounded_int(name.substr(u + 1), "number of units", limits::units);
   }
-  const size_t u = name.find('u');
-  if (!name.starts_with('b') || u == std::string_view::npos || u < 2 || u + 1 == name.size()) throw malformed();
-  model.blocks = bounded_int(name.substr(1, u - 1), "number of blocks", limits::blocks);
-  model.units = bounded_int(name.substr(u + 1), "number of units", limits::units);
 
   while (!rest.empty()) {
     const std::string_view option = take_until_comma();
@@ -217,6 +353,10 @@ struct Name {
   const char* text;
 };
 
+constexpr Name<Architecture> architecture_names[] = {{Architecture::mdcsrn, "mdcsrn"},
+                                                     {Architecture::fsrcnn, "fsrcnn"},
+                                                     {Architecture::srresnet, "srresnet"},
+                                                     {Architecture::srdensenet, "srdensenet"}};
 constexpr Name<Bottleneck> bottleneck_names[] = {
     {Bottleneck::automatic, "auto"}, {Bottleneck::never, "never"}, {Bottleneck::always, "always"}};
 constexpr Name<Trunk> trunk_names[] = {{Trunk::with_inputs, "with-inputs"}, {Trunk::new_features, "new-features"}};
@@ -247,6 +387,9 @@ E value_of(const Name<E> (&names)[N], const std::string& text, const char* what)
 
 }  // namespace
 
+std::string to_string(Architecture a) {
+  return text_of(architecture_names, a);
+}
 std::string to_string(Bottleneck b) {
   return text_of(bottleneck_names, b);
 }
@@ -260,6 +403,9 @@ std::string to_string(Interpolation i) {
   return text_of(interpolation_names, i);
 }
 
+Architecture parse_architecture(const std::string& text) {
+  return value_of(architecture_names, text, "architecture");
+}
 Bottleneck parse_bottleneck(const std::string& text) {
   return value_of(bottleneck_names, text, "bottleneck");
 }

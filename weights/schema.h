@@ -12,8 +12,20 @@
 //   reconstruction.norm.{weight,bias}                 (8k)
 //   reconstruction.conv.weight                        (1, 8k, 3, 3, 3)
 //
-// T(n) is the number of channels of the trunk after n blocks. Optional beside each conv.weight: conv.bias (co); beside
-// each norm, both or neither: norm.running_mean and norm.running_var (c). Definitions: docs/spec.md, sections 2 and 7.
+// T(n) is the number of channels of the trunk after n blocks. That is mDCSRN; the baselines (docs/spec.md section 5):
+//
+//   fsrcnn      extract.conv (d, 1, 5..), shrink.conv (s, d, 1..), mapping.I.conv (s, s, 3..), expand.conv (d, s, 1..),
+//               reconstruct.conv (1, d, 9..); reconstruct.prelu and the like: the PReLU on the way into that
+//               convolution
+//   srresnet    head.conv (f, 1, 9..), head.prelu; blocks.I.0.conv, blocks.I.0.norm, blocks.I.1.prelu, blocks.I.1.conv,
+//               blocks.I.1.norm (f, f, 3..); trunk.conv, trunk.norm; tail.0.conv, tail.1.prelu, tail.1.conv (f,
+//               f, 3..); reconstruct.prelu, reconstruct.conv (1, f, 9..)
+//   srdensenet  stem.conv (2k, 1, 3..), blocks.I.units.J.conv (k, c, 3..), compress.conv (8k, 2k + B U k, 1..),
+//               tail.0.conv, tail.1.conv (8k, 8k, 3..), reconstruct.conv (1, 8k, 3..)
+//
+// Optional beside each conv.weight: conv.bias (co); beside each norm, both or neither: norm.running_mean and
+// norm.running_var (c). A prelu.weight holds the slope of each channel (c). Definitions: docs/spec.md, sections 2,
+// 5, 7.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +34,7 @@
 
 namespace sr {
 
+enum class Architecture { mdcsrn, fsrcnn, srresnet, srdensenet };
 enum class Bottleneck { automatic, never, always };         // "auto" (where c > 4k) | "never" | "always"
 enum class Trunk { with_inputs, new_features };             // "with-inputs" | "new-features"
 enum class BatchNorm { patch, running, scan };              // "patch" | "running" | "scan"
@@ -29,14 +42,17 @@ enum class Interpolation { nearest, linear, cubic, sinc };  // "linear" and "sin
 
 // The largest networks that are read; a file that asks for more is refused before anything is sized by it.
 namespace limits {
-inline constexpr int blocks = 64, units = 64, growth = 256;
+inline constexpr int blocks = 64, units = 64, growth = 256, features = 1024;
 }
 
+// A member that an architecture does not have is as default_model has it.
 struct ModelDescription {
-  std::string architecture = "mdcsrn";
-  int blocks = 4;   // B, 1 .. 64
-  int units = 4;    // U per block, 1 .. 64
-  int growth = 12;  // k, 1 .. 256
+  Architecture architecture = Architecture::mdcsrn;
+  int blocks = 4;    // B, 1 .. 64; of FSRCNN the mapping layers m; of SRResNet residual blocks
+  int units = 4;     // U per block, 1 .. 64; mDCSRN, SRDenseNet; else 1
+  int growth = 12;   // k, 1 .. 256; mDCSRN, SRDenseNet
+  int features = 0;  // 1 .. 1024; FSRCNN's d, SRResNet's width
+  int shrink = 0;    // 1 .. 1024; FSRCNN's s
   Bottleneck bottleneck = Bottleneck::automatic;
   Trunk trunk = Trunk::with_inputs;
   bool reconstruction = false;                  // the "-r" variant
@@ -49,8 +65,14 @@ struct ModelDescription {
 
   bool unit_has_bottleneck(int unit) const;
   int trunk_channels(int n_blocks) const;
-  std::string name() const;  // "b4u4", "b1u16-r", "b4u4 k16"
+  // Networks without batch-norm have neither norm_eps nor a mode for it.
+  bool has_norms() const { return architecture == Architecture::mdcsrn || architecture == Architecture::srresnet; }
+  std::string name() const;  // "b4u4", "b1u16-r", "b4u4 k16", "fsrcnn", "srresnet features32"
 };
+
+// The paper's: FSRCNN with d = 56, s = 12, m = 4; SRResNet with 16 blocks of 64 channels; SRDenseNet with 8 blocks of 4
+// units, k = 12; b4u4.
+ModelDescription default_model(Architecture architecture);
 
 // The rule that gives a and b of x' = (x - a) / b.
 //   none        a = 0, b = 1
@@ -69,18 +91,20 @@ Normalization parse_normalization(const std::string& text);
 // "" where the rule's number makes sense, else what is wrong with it.
 std::string check_normalization(const Normalization&);
 std::string to_string(const Normalization&);
+std::string to_string(Architecture);
 std::string to_string(Bottleneck);
 std::string to_string(Trunk);
 std::string to_string(BatchNorm);
 std::string to_string(Interpolation);
 
 // The same words back. Throw WeightsError with the list of what there is.
+Architecture parse_architecture(const std::string& text);
 Bottleneck parse_bottleneck(const std::string& text);
 Trunk parse_trunk(const std::string& text);
 BatchNorm parse_batch_norm(const std::string& text);
 Interpolation parse_model_input(const std::string& text);  // "linear" | "sinc"
 
-enum class TensorRole { conv_weight, conv_bias, norm_weight, norm_bias, running_mean, running_var };
+enum class TensorRole { conv_weight, conv_bias, norm_weight, norm_bias, running_mean, running_var, prelu_slope };
 
 struct TensorSpec {
   std::string name;
@@ -98,7 +122,8 @@ int64_t element_count(const std::vector<int64_t>& shape);
 // Convolution weights of the model; stride is 1 everywhere, so also its multiply-adds per voxel (spec.md section 2).
 int64_t multiply_adds_per_voxel(const ModelDescription& model);
 
-// "b4u4", "b1u16-r", with options after commas: "b4u4,k=16,bottleneck=never,trunk=new-features,residual".
+// "b4u4", "b1u16-r", with options after commas: "b4u4,k=16,bottleneck=never,trunk=new-features,residual"; "fsrcnn",
+// "srresnet,blocks=4,features=32", "srdensenet,blocks=2,units=3,k=8".
 ModelDescription parse_model_name(const std::string& text);
 
 }  // namespace sr

@@ -10,7 +10,6 @@
 #include <optional>
 
 #include "engine/device_array.h"
-#include "engine/net_mdcsrn.h"
 #include "engine/plan.h"
 #include "engine/status.h"
 #include "kernels/conv3d_backward.h"
@@ -194,14 +193,14 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
     for (size_t i = 0; i < numbers.size(); i++) numbers[i] = static_cast<float>(i + 1);
     Weights numbered = weights_;
     scatter_parameters(numbers, ranges_, numbered);
-    network_.emplace(numbered);
+    network_ = make_network(numbered);
     convs_.clear();
-    for (const ConvLayer* conv : network_->convs()) {
-      const std::vector<float> flipped = transposed_weights(conv->view());
+    for (const ConvLayer& conv : network_->convs()) {
+      const std::vector<float> flipped = transposed_weights(conv.view());
       Conv device;
-      device.forward = packed(conv->view());
-      if (conv->ci > 1) device.transposed = packed({conv->co, conv->ci, conv->size, flipped.data()});
-      device.gradient_index = gradient_index(*conv);
+      device.forward = packed(conv.view());
+      if (conv.ci > 1) device.transposed = packed({conv.co, conv.ci, conv.size, flipped.data()});
+      device.gradient_index = gradient_index(conv);
       convs_.push_back(std::move(device));
     }
   }
@@ -253,7 +252,7 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
     for (DeviceArray<float>* array :
          {&features_, &gradients_, &image_, &target_, &output_, &output_gradient_, &partial_})
       *array = {};
-    const Plan plan(*network_, dense_layout(batch.size));
+    const Plan plan(*network_, dense_layout(batch.size), Keep::all);
     const int64_t voxels = batch.size.voxels() * batch.n;
     n_ = batch.n;
     n_voxels_ = static_cast<double>(voxels) * collective_.size();
@@ -280,14 +279,14 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
   // Numbers that one operation leaves for the next to add.
   int64_t most_parts(const Batch& batch) const {
     int64_t most = 2 * int64_t{ops_.l1_parts(batch.size.voxels() * batch.n)};
-    for (const ConvLayer* conv : network_->convs()) {
-      const ConvWeights shape = conv->view(), transposed = {conv->co, conv->ci, conv->size, nullptr};
+    for (const ConvLayer& conv : network_->convs()) {
+      const ConvWeights shape = conv.view(), transposed = {conv.co, conv.ci, conv.size, nullptr};
       const auto sums = [&](const ConvWeights& s) {
         return int64_t{2} * batch.n * s.co * api_.conv3d_parts(s, kPrecision, batch.size);
       };
       const int64_t weights =
-          static_cast<int64_t>(conv->weight.size()) * ops_.gradient_parts(shape, batch.size, batch.n);
-      most = std::max({most, sums(shape), conv->ci > 1 ? sums(transposed) : 0, weights, int64_t{batch.n} * conv->co});
+          static_cast<int64_t>(conv.weight.size()) * ops_.gradient_parts(shape, batch.size, batch.n);
+      most = std::max({most, sums(shape), conv.ci > 1 ? sums(transposed) : 0, weights, int64_t{batch.n} * conv.co});
     }
     return most;
   }
@@ -299,7 +298,7 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
     pack_weights();
     image_.upload(batch.input.data(), image_.size(), stream_);
     target_.upload(batch.target.data(), target_.size(), stream_);
-    mdcsrn_forward(*network_, *plan_, *this);
+    network_->forward(*plan_, *this);
   }
 
   void queue_gradient(const Batch& batch, OutputLoss* besides) {
@@ -309,7 +308,7 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
       require(api_, api_.synchronize(stream_));  // it has a stream of its own
       besides->add_gradient(n_, output_.data(), output_gradient_.data());
     }
-    mdcsrn_backward(*network_, *plan_, *this);
+    network_->backward(*plan_, *this);
     if (communicator_) require(api_, ops_.add_up_floats(communicator_, gradient_.data(), gradient_.size(), stream_));
     require(api_, ops_.sum_of_squares(gradient_.data(), gradient_.size(), squares_.data(), step_sums_.data(), stream_));
   }
@@ -370,6 +369,20 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
                                       scale_.data() + at, shift_.data() + at, stream_));
     forward_conv(x, layer.conv, y, prologue(layer.norm));
   }
+
+  // make_device_engine refuses the networks that would come here.
+  [[noreturn]] static void not_offered() { throw Error(Status::device_trouble, "only mDCSRN is trained on GPUs"); }
+  void elu_conv3d(Channels, const ConvLayer&, Channels) override { not_offered(); }
+  void prelu_conv3d(Channels, const PReluConv&, Channels) override { not_offered(); }
+  void norm_prelu_conv3d(Channels, const NormPReluConv&, Channels) override { not_offered(); }
+  void prelu(Channels, const PReluLayer&, Channels) override { not_offered(); }
+  void norm_add(Channels, const NormLayer&, Channels, Channels) override { not_offered(); }
+
+  void elu_conv3d(Channels, const ConvLayer&, Channels, Gradients) override { not_offered(); }
+  void prelu_conv3d(Channels, const PReluConv&, Channels, Gradients) override { not_offered(); }
+  void norm_prelu_conv3d(Channels, const NormPReluConv&, Channels, Gradients) override { not_offered(); }
+  void prelu(Channels, const PReluLayer&, Channels, Gradients) override { not_offered(); }
+  void norm_add(Channels, const NormLayer&, Channels, Channels, Gradients) override { not_offered(); }
 
   void add(Channels, Channels) override {  // the only one: image onto output
     require(api_, api_.add_images(image_.data(), output_.data(), output_.size(), stream_));
@@ -501,7 +514,7 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
   LayerParameters layers_;
   int64_t step_ = 0;
   DeviceArray<float> parameters_, gradient_, m_, v_;  // in the order of parameters.h
-  std::optional<Mdcsrn> network_;                     // its weights are numbers of parameters
+  std::unique_ptr<Network> network_;                  // its weights are numbers of parameters
   std::vector<Conv> convs_;                           // by id
 
   // Channels of all norms, one norm behind the other.
@@ -528,11 +541,14 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
 std::unique_ptr<TrainingEngine> make_device_engine(const cuda::Api& api, int device, const Weights& weights,
                                                    const TrainingOptions& options, Collective& collective) {
   require(api, api.use_device(device));
-  const Mdcsrn network(weights);
-  for (const ConvLayer* conv : network.convs())
-    if (const char* why = api.supports(conv->view(), kPrecision))
+  if (weights.model.architecture != Architecture::mdcsrn)
+    throw Error(Status::device_trouble,
+                fmt::format("{} is trained on the CPU alone; use --device cpu", weights.model.name()));
+  const std::unique_ptr<Network> network = make_network(weights);
+  for (const ConvLayer& conv : network->convs())
+    if (const char* why = api.supports(conv.view(), kPrecision))
       throw Error(Status::device_trouble, fmt::format("GPU {} has no kernel for a layer of {} ({} to {} channels): {}",
-                                                      device, network.model.name(), conv->ci, conv->co, why));
+                                                      device, network->model.name(), conv.ci, conv.co, why));
   return std::make_unique<DeviceEngine>(api, device, weights, options, collective);
 }
 

@@ -13,6 +13,7 @@
 #include "kernels/conv3d_backward.h"
 #include "kernels/cpu_target.h"
 #include "kernels/memory.h"
+#include "kernels/pointwise.h"
 #include "tools/train/adam.h"
 #include "tools/train/host_critic.h"
 #include "tools/train/host_engine.h"
@@ -36,13 +37,13 @@ class CpuConvs {
 
   CpuConvs(ConvAlgorithm algorithm, int n_threads) : algorithm_(algorithm), scratch_(n_threads) {}
 
-  void pack(const Mdcsrn& network) {
+  void pack(const Network& network) {
     forward_.clear();
     backward_.clear();
-    for (const ConvLayer* conv : network.convs()) {
-      const std::vector<float> transposed = transposed_weights(conv->view());
-      forward_.emplace_back(conv->view(), algorithm_);
-      backward_.emplace_back(ConvWeights{conv->co, conv->ci, conv->size, transposed.data()}, algorithm_);
+    for (const ConvLayer& conv : network.convs()) {
+      const std::vector<float> transposed = transposed_weights(conv.view());
+      forward_.emplace_back(conv.view(), algorithm_);
+      backward_.emplace_back(ConvWeights{conv.co, conv.ci, conv.size, transposed.data()}, algorithm_);
     }
   }
   void forward(Features<float> f, Channels x, Prologue<float> prologue, const ConvLayer& conv, Channels y,
@@ -74,7 +75,7 @@ class RefConvs {
   static std::string name() { return "reference (plain loops, double)"; }
 
   RefConvs(ConvAlgorithm, int) {}
-  void pack(const Mdcsrn&) {}
+  void pack(const Network&) {}
   void forward(Features<double> f, Channels x, Prologue<double> prologue, const ConvLayer& conv, Channels y,
                ChannelSums* sums) {
     conv3d_forward_ref(f, x, prologue, conv.view(), y, sums);
@@ -159,7 +160,7 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
     }
     if (besides) add_gradient(*besides);
     begin_backward();
-    mdcsrn_backward(*network_, *plan_, *this);
+    network_->backward(*plan_, *this);
     std::vector<float> row = gradient_row();
     collective_.sum(row.data(), static_cast<int64_t>(row.size()));
     result.gradient_norm = euclidean_norm(row);
@@ -201,8 +202,7 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
 
   void prepare(const Batch& batch) {
     if (plan_ && plan_->layout.size == batch.size && n_patches_ == batch.n) return;
-    const Mdcsrn network(weights_);
-    plan_.emplace(network, Convs::layout(batch.size));
+    plan_.emplace(*make_network(weights_), Convs::layout(batch.size), Keep::all);
     n_patches_ = batch.n;
     buffers_.reset();
     try {
@@ -261,10 +261,10 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
 
   void run_forward(const Batch& batch) {
     prepare(batch);
-    network_.emplace(current_weights());
+    network_ = make_network(current_weights());
     convs_.pack(*network_);
     gather(batch);
-    mdcsrn_forward(*network_, *plan_, *this);
+    network_->forward(*plan_, *this);
   }
 
   const float* copied_output() {
@@ -274,9 +274,25 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
   }
 
   void conv3d(Channels x, const ConvLayer& conv, Channels y) override { run(x, {}, conv, y); }
-
   void norm_elu_conv3d(Channels x, const NormConv& layer, Channels y) override {
     run(x, prologue(set_norm(x, layer.norm)), layer.conv, y);
+  }
+  void elu_conv3d(Channels x, const ConvLayer& conv, Channels y) override { run(x, identity(x), conv, y); }
+  void prelu_conv3d(Channels x, const PReluConv& layer, Channels y) override {
+    run(x, with(layer.prelu, identity(x)), layer.conv, y);
+  }
+  void norm_prelu_conv3d(Channels x, const NormPReluConv& layer, Channels y) override {
+    run(x, with(layer.prelu, prologue(set_norm(x, layer.norm))), layer.conv, y);
+  }
+
+  void prelu(Channels x, const PReluLayer& layer, Channels y) override {
+    const Prologue<T> p = with(layer, {});
+    for (const Patch<T>& patch : patches_) sr::prelu(patch.f, x, p.slope, y, threads_);
+  }
+
+  void norm_add(Channels x, const NormLayer& norm, Channels skip, Channels y) override {
+    const Prologue<T> p = prologue(set_norm(x, norm));
+    for (const Patch<T>& patch : patches_) sr::norm_add(patch.f, x, p.scale, p.shift, skip, y, threads_);
   }
 
   void add(Channels x, Channels y) override {
@@ -304,7 +320,7 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
   }
 
   const NormState& set_norm(Channels x, const NormLayer& norm) {
-    norms_.resize(static_cast<size_t>(network_->n_norms));
+    norms_.resize(network_->norms().size());
     NormState& state = norms_[static_cast<size_t>(norm.id)];
     if (options_.frozen_norm) {
       state.mean.assign(norm.running_mean.begin(), norm.running_mean.end());
@@ -323,18 +339,29 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
     return state;
   }
 
-  // Holds until the next call.
+  // These hold until the next call.
   Prologue<T> prologue(const NormState& state) {
     scale_.assign(state.affine.scale.begin(), state.affine.scale.end());
     shift_.assign(state.affine.shift.begin(), state.affine.shift.end());
     return {scale_.data(), shift_.data()};
   }
+  Prologue<T> identity(Channels x) {
+    scale_.assign(static_cast<size_t>(x.count), T{1});
+    shift_.assign(static_cast<size_t>(x.count), T{0});
+    return {scale_.data(), shift_.data()};
+  }
+  Prologue<T> with(const PReluLayer& prelu, Prologue<T> prologue) {
+    prelu_slope_.assign(prelu.slope.begin(), prelu.slope.end());
+    prologue.slope = prelu_slope_.data();
+    return prologue;
+  }
 
   // ---- backward ----
 
   void begin_backward() {
-    conv_gradients_.assign(static_cast<size_t>(network_->n_convs), {});
-    norm_gradients_.assign(static_cast<size_t>(network_->n_norms), {});
+    conv_gradients_.assign(network_->convs().size(), {});
+    norm_gradients_.assign(network_->norms().size(), {});
+    prelu_gradients_.assign(network_->prelus().size(), {});
     slope_.assign(static_cast<size_t>(plan_->n_channels), 0.0);
     offset_.assign(static_cast<size_t>(plan_->n_channels), 0.0);
   }
@@ -347,19 +374,44 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
   }
 
   void norm_elu_conv3d(Channels x, const NormConv& layer, Channels y, Gradients x_gradients) override {
-    settle(y);
     const NormState& state = norms_[static_cast<size_t>(layer.norm.id)];
-    const Prologue<T> norm_elu = prologue(state);
-    weights_gradient(x, norm_elu, layer.conv, y);
-    std::vector<GradientSums> total(static_cast<size_t>(x.count)), of_patch(total.size());
+    std::vector<GradientSums> sums = gradients_before(x, prologue(state), layer.conv, y, x_gradients);
+    norm_gradient(x, layer.norm, state, sums);
+  }
+  void elu_conv3d(Channels x, const ConvLayer& conv, Channels y, Gradients x_gradients) override {
+    gradients_before(x, identity(x), conv, y, x_gradients);
+  }
+  void prelu_conv3d(Channels x, const PReluConv& layer, Channels y, Gradients x_gradients) override {
+    slope_gradient(layer.prelu, gradients_before(x, with(layer.prelu, identity(x)), layer.conv, y, x_gradients));
+  }
+  void norm_prelu_conv3d(Channels x, const NormPReluConv& layer, Channels y, Gradients x_gradients) override {
+    const NormState& state = norms_[static_cast<size_t>(layer.norm.id)];
+    std::vector<GradientSums> sums =
+        gradients_before(x, with(layer.prelu, prologue(state)), layer.conv, y, x_gradients);
+    slope_gradient(layer.prelu, sums);
+    norm_gradient(x, layer.norm, state, sums);
+  }
+
+  void prelu(Channels x, const PReluLayer& layer, Channels y, Gradients x_gradients) override {
+    settle(y);
+    const Prologue<T> p = with(layer, {});
+    std::vector<double>& total = prelu_gradients_[static_cast<size_t>(layer.id)];
+    std::vector<double> of_patch(layer.slope.size());
+    total.assign(layer.slope.size(), 0.0);
     for (const Patch<T>& patch : patches_) {
-      convs_.backward_data(patch, x, norm_elu, layer.conv, y, x_gradients == Gradients::add, of_patch.data());
-      for (size_t c = 0; c < total.size(); c++) {
-        total[c].sum += of_patch[c].sum;
-        total[c].sum_times_x += of_patch[c].sum_times_x;
-      }
+      prelu_backward(patch.f, patch.g, x, p.slope, y, x_gradients == Gradients::add, of_patch.data(), threads_);
+      for (size_t c = 0; c < total.size(); c++) total[c] += of_patch[c];
     }
-    norm_gradient(x, layer.norm, state, total);
+  }
+
+  void norm_add(Channels x, const NormLayer& norm, Channels skip, Channels y, Gradients skip_gradients) override {
+    settle(y);
+    const NormState& state = norms_[static_cast<size_t>(norm.id)];
+    const Prologue<T> p = prologue(state);
+    std::vector<GradientSums> sums = over_patches(x, [&](const Patch<T>& patch, GradientSums* of_patch) {
+      norm_add_backward(patch.f, patch.g, x, p.scale, skip, y, skip_gradients == Gradients::add, of_patch, threads_);
+    });
+    norm_gradient(x, norm, state, sums);
   }
 
   void stem(Channels image, const ConvLayer& conv, Channels y) override {
@@ -368,6 +420,37 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
   }
 
   void recompute(Channels x, const NormConv& layer, Channels y) override { norm_elu_conv3d(x, layer, y); }
+
+  // The gradients of a convolution behind a prologue; returns the prologue's, before they mean something.
+  std::vector<GradientSums> gradients_before(Channels x, Prologue<T> prologue, const ConvLayer& conv, Channels y,
+                                             Gradients x_gradients) {
+    settle(y);
+    weights_gradient(x, prologue, conv, y);
+    return over_patches(x, [&](const Patch<T>& patch, GradientSums* of_patch) {
+      convs_.backward_data(patch, x, prologue, conv, y, x_gradients == Gradients::add, of_patch);
+    });
+  }
+
+  // The sums that f(patch, sums) leaves of each channel of x, added up over the batch.
+  template <class F>
+  std::vector<GradientSums> over_patches(Channels x, F f) {
+    std::vector<GradientSums> total(static_cast<size_t>(x.count)), of_patch(total.size());
+    for (const Patch<T>& patch : patches_) {
+      f(patch, of_patch.data());
+      for (size_t c = 0; c < total.size(); c++) {
+        total[c].sum += of_patch[c].sum;
+        total[c].sum_times_x += of_patch[c].sum_times_x;
+        total[c].slope += of_patch[c].slope;
+      }
+    }
+    return total;
+  }
+
+  void slope_gradient(const PReluLayer& prelu, const std::vector<GradientSums>& sums) {
+    std::vector<double>& gradient = prelu_gradients_[static_cast<size_t>(prelu.id)];
+    gradient.clear();
+    for (const GradientSums& s : sums) gradient.push_back(s.slope);
+  }
 
   // The part of y's gradient that batch-norms' statistics have left as an affine of y.
   void settle(Channels y) {
@@ -408,8 +491,8 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
       gradient.beta[c] = sums[c].sum;
     }
     if (options_.frozen_norm) return;
-    static_assert(sizeof(GradientSums) == 2 * sizeof(double));
-    collective_.sum(&sums.front().sum, 2 * static_cast<int64_t>(sums.size()));
+    static_assert(sizeof(GradientSums) == 3 * sizeof(double));
+    collective_.sum(&sums.front().sum, 3 * static_cast<int64_t>(sums.size()));
     for (size_t c = 0; c < sums.size(); c++) {
       const double scale = state.affine.scale[c];
       const double slope = -scale * dgamma(c) / (n_voxels_ * std::sqrt(state.variance[c] + norm.eps));
@@ -431,6 +514,8 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
       std::ranges::copy(norm_gradients_[i].gamma, row.data() + layers_.norms[i].gamma.offset);
       std::ranges::copy(norm_gradients_[i].beta, row.data() + layers_.norms[i].beta.offset);
     }
+    for (size_t i = 0; i < layers_.prelus.size(); i++)
+      std::ranges::copy(prelu_gradients_[i], row.data() + layers_.prelus[i].offset);
     return row;
   }
 
@@ -441,8 +526,9 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
       std::ranges::transform(from, to, [](double g) { return static_cast<float>(g); });
       return;
     }
-    const ConvLayer& layer = *network_->convs()[conv];
-    const std::vector<int> channels = trunk_channels(network_->model, layer.ci / plan_->block_channels);
+    const ConvLayer& layer = network_->convs()[conv];
+    const ModelDescription& m = network_->model;
+    const std::vector<int> channels = trunk_channels(m, layer.ci / ((2 + m.units) * m.growth));
     for (int co = 0; co < layer.co; co++)
       for (const int channel : channels) *to++ = static_cast<float>(from[static_cast<size_t>(co * layer.ci + channel)]);
   }
@@ -478,7 +564,7 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
   std::vector<float> parameters_;
   OptimiserState state_;
 
-  std::optional<Mdcsrn> network_;  // of this step
+  std::unique_ptr<Network> network_;  // of this step
   std::optional<Plan> plan_;
   std::optional<Buffers<T>> buffers_;
   std::vector<Patch<T>> patches_;
@@ -486,12 +572,13 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
   std::vector<float> output_;  // of the last batch, patch by patch
   double n_voxels_ = 0;        // of all ranks' batches
 
-  std::vector<ChannelSums> sums_;       // by channel, of all ranks' batches
-  std::vector<NormState> norms_;        // by id
-  std::vector<T> scale_, shift_;        // of the layer at hand
-  std::vector<double> slope_, offset_;  // by channel: what settle() brings
+  std::vector<ChannelSums> sums_;               // by channel, of all ranks' batches
+  std::vector<NormState> norms_;                // by id
+  std::vector<T> scale_, shift_, prelu_slope_;  // of the layer at hand
+  std::vector<double> slope_, offset_;          // by channel: what settle() brings
   std::vector<ConvGradient> conv_gradients_;
   std::vector<NormGradient> norm_gradients_;
+  std::vector<std::vector<double>> prelu_gradients_;
 };
 
 }  // namespace

@@ -40,6 +40,8 @@ LayerParameters layer_parameters(const std::vector<ParameterRange>& ranges) {
       layers.norms.push_back({range, range, norm + "running_mean", norm + "running_var"});  // beta comes next
     } else if (range.name.ends_with(".norm.bias")) {
       layers.norms.back().beta = range;
+    } else if (range.name.ends_with(".prelu.weight")) {
+      layers.prelus.push_back(range);
     } else if (range.name.ends_with(".conv.bias")) {
       layers.convs.back().bias = range;
     } else {

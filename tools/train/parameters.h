@@ -15,8 +15,8 @@ struct ParameterRange {
   int64_t offset, count;
 };
 
-// Convolutions' weights and biases, norms' gamma and beta, in the order of the weights file's table; running statistics
-// are not trained.
+// Convolutions' weights and biases, norms' gamma and beta, PReLUs' slopes, in the order of the weights file's table;
+// running statistics are not trained.
 std::vector<ParameterRange> parameter_ranges(const Weights& weights);
 int64_t parameter_count(const std::vector<ParameterRange>& ranges);
 
@@ -33,8 +33,9 @@ struct LayerParameters {
     ParameterRange gamma, beta;
     std::string running_mean, running_var;  // names of tensors
   };
-  std::vector<Conv> convs;  // by id
-  std::vector<Norm> norms;  // by id
+  std::vector<Conv> convs;             // by id
+  std::vector<Norm> norms;             // by id
+  std::vector<ParameterRange> prelus;  // by id
 };
 LayerParameters layer_parameters(const std::vector<ParameterRange>& ranges);
 

@@ -17,6 +17,7 @@ import torch
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "reference"))
+from baselines_torch import FSRCNN, FSRCNNConfig, SRDenseNet, SRDenseNetConfig, SRResNet, SRResNetConfig  # noqa: E402
 from mdcsrn_torch import MDCSRN, Config  # noqa: E402
 
 SHAPE, PATCH, MARGIN = (9, 10, 13), 8, 1
@@ -34,7 +35,24 @@ VARIANTS = {  # name: (config, normalization, bias on every convolution)
     "b3u2-k4-new-features": (Config(3, 2, 4, trunk="new-features"), {"kind": "none"}, False),
     "b2u2-k4-new-features-r": (Config(2, 2, 4, trunk="new-features", reconstruction=True), {"kind": "none"}, False),
     "b2u2-k4-biases": (Config(2, 2, 4, compressor_bias=True, combine_bias=True), {"kind": "none"}, True),
+    "fsrcnn-d8-s4-m2": (FSRCNNConfig(8, 4, 2), {"kind": "none"}, False),
+    "fsrcnn-d12-s5-m1-residual": (FSRCNNConfig(12, 5, 1, residual=True), {"kind": "foreground"}, False),
+    "srresnet-b2-f8": (SRResNetConfig(2, 8), {"kind": "none"}, False),
+    "srresnet-b1-f12-residual": (SRResNetConfig(1, 12, residual=True, eps=1e-3), {"kind": "zscore"}, False),
+    "srdensenet-b3u2-k4": (SRDenseNetConfig(3, 2, 4), {"kind": "none"}, False),
+    "srdensenet-b1u3-k8-residual": (SRDenseNetConfig(1, 3, 8, residual=True), {"kind": "zscore"}, False),
 }
+NETWORKS = {Config: MDCSRN, FSRCNNConfig: FSRCNN, SRResNetConfig: SRResNet, SRDenseNetConfig: SRDenseNet}
+
+
+def description(cfg):
+    """The model object of the weights file (docs/weights-format.md)."""
+    if isinstance(cfg, Config):
+        return {"architecture": "mdcsrn", "blocks": cfg.blocks, "units": cfg.units, "growth": cfg.growth,
+                "bottleneck": cfg.bottleneck, "trunk": cfg.trunk, "reconstruction": cfg.reconstruction,
+                "residual": cfg.residual, "input": "linear", "norm_eps": cfg.eps, "batch_norm": "patch",
+                "activation": "elu"}
+    return {**cfg.description(), "residual": cfg.residual, "input": "linear"}
 
 
 def randomise(net, rng):
@@ -64,13 +82,9 @@ def save_weights(path, cfg, normalization, net):
         header[k] = {"dtype": "F32", "shape": list(v.shape), "data_offsets": [offset, offset + v.nbytes]}
         offset += v.nbytes
     data = b"".join(v.tobytes() for v in tensors.values())
-    model = {"architecture": "mdcsrn", "blocks": cfg.blocks, "units": cfg.units, "growth": cfg.growth,
-             "bottleneck": cfg.bottleneck, "trunk": cfg.trunk, "reconstruction": cfg.reconstruction,
-             "residual": cfg.residual, "input": "linear", "norm_eps": cfg.eps, "batch_norm": "patch",
-             "activation": "elu"}
     header["__metadata__"] = {
         "srengine.format": "1",
-        "srengine.model": json.dumps(model),
+        "srengine.model": json.dumps(description(cfg)),
         "srengine.normalization": json.dumps(normalization),
         "srengine.provenance": json.dumps({"trained": "random numbers, for tests"}),
         "srengine.sha256": hashlib.sha256(data).hexdigest(),
@@ -151,7 +165,7 @@ def restore(net, v, rule, mode):
 def main():
     for number, (name, (cfg, rule, biases)) in enumerate(VARIANTS.items()):
         rng = np.random.default_rng(number)
-        net = MDCSRN(cfg).double()
+        net = NETWORKS[type(cfg)](cfg).double()
         if biases:
             add_biases(net)
         randomise(net, rng)

@@ -17,16 +17,16 @@ import torch
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "reference"))
 sys.path.insert(0, str(HERE.parent / "network"))
-from make_golden import SHAPE, VARIANTS, add_biases  # noqa: E402
-from mdcsrn_torch import MDCSRN  # noqa: E402
+from make_golden import NETWORKS, SHAPE, VARIANTS, add_biases  # noqa: E402
 from train_l1 import read_weights_file  # noqa: E402
 
-NAMES = ["b1u1-k4", "b2u2-k4-always", "b2u2-k4-biases", "b2u2-k4-new-features-r", "b2u4-k4-auto"]
+NAMES = ["b1u1-k4", "b2u2-k4-always", "b2u2-k4-biases", "b2u2-k4-new-features-r", "b2u4-k4-auto",
+         "fsrcnn-d8-s4-m2", "srresnet-b2-f8", "srdensenet-b1u3-k8-residual"]
 
 
 def load(name):
     cfg, _, biases = VARIANTS[name]
-    net = MDCSRN(cfg).double()
+    net = NETWORKS[type(cfg)](cfg).double()
     if biases:
         add_biases(net)
     net.load_state_dict(read_weights_file(HERE.parent / "network" / f"{name}.bin"), strict=False)
@@ -34,7 +34,7 @@ def load(name):
 
 
 def row(tensors):
-    return np.concatenate([tensors[name].detach().numpy().ravel() for name in sorted(tensors)])
+    return np.concatenate([np.empty(0), *(tensors[name].detach().numpy().ravel() for name in sorted(tensors))])
 
 
 def gradient(net, x, y):
