@@ -98,7 +98,7 @@ std::string draw_dots(const std::vector<Dot>& dots, const char* colour, const Ax
     Label label{before ? at - length : at, before ? at : at + length, cy + 10};
     const auto covers = [&](const Label& other) {
       return label.left < other.right && other.left < label.right &&
-             std::abs(label.baseline - other.baseline) < line_height;
+             std::abs(label.baseline - other.baseline) < line_height - 1;  // less: rounding must not move it for ever
     };
     for (auto other = placed.begin(); other != placed.end();)
       if (covers(*other)) {
