@@ -83,14 +83,15 @@ class Restorer {
   // measured.
   Volume restore(const Volume& volume, const Progress& progress, Intensity* intensity = nullptr);
 
+  // The measured centre of k-space of a scan, as read, ready to be put back into its results.
+  DataConsistency consistency_of(const Volume& scan, const Measured& measured) const;
+
   const Network& network() const { return *network_; }
   const Backend& backend() const { return *backend_; }
   Backend& backend() { return *backend_; }
   BatchNorm batch_norm() const { return batch_norm_; }
 
  private:
-  DataConsistency consistency_of(const Volume& scan, const Measured& measured) const;
-
   RestoreOptions options_;
   Normalization normalization_;
   std::optional<Domain> domain_;

@@ -246,22 +246,25 @@ std::string subject(std::span<const ReportedTest> tests, const Report& report) {
 
 }  // namespace
 
+std::string html_page(const std::string& title, const std::string& body) {
+  return "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+         "content=\"width=device-width\"><link rel=\"icon\" href=\"data:,\"><title>" +
+         escape_markup(title) + "</title><style>" + style + "</style></head><body>\n<h1>" + escape_markup(title) +
+         "</h1>" + body + "</body></html>\n";
+}
+
 std::string report_html(const Report& report) {
   if (report.tests.empty()) throw Error(Status::bad_usage, "a report needs at least one test");
-  std::string html =
-      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
-      "content=\"width=device-width\"><link rel=\"icon\" href=\"data:,\"><title>" +
-      escape_markup(report.title) + "</title><style>" + style + "</style></head><body>\n<h1>" +
-      escape_markup(report.title) + "</h1><p class=\"quiet\">srengine " SRENGINE_VERSION "; slices across " +
-      "ijk"[report.plane] + "; data range of the whole reference; the patient's right is on the left.</p>\n" +
-      report.summary;
+  std::string html = std::string("<p class=\"quiet\">srengine " SRENGINE_VERSION "; slices across ") +
+                     "ijk"[report.plane] +
+                     "; data range of the whole reference; the patient's right is on the left.</p>\n" + report.summary;
   const std::span<const ReportedTest> all(report.tests);
   for (size_t from = 0, to; from < all.size(); from = to) {
     for (to = from + 1; to < all.size() && all[to].reference == all[from].reference; ++to) {
     }
     html += subject(all.subspan(from, to - from), report) + "\n";
   }
-  return html + "</body></html>\n";
+  return html_page(report.title, html);
 }
 
 }  // namespace sr

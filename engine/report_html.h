@@ -27,6 +27,9 @@ struct Report {
   std::vector<ReportedTest> tests;  // those of one reference one behind another
 };
 
+// A document around a body, in the style of the report.
+std::string html_page(const std::string& title, const std::string& body);
+
 // The document. Throws Error{bad_usage} without tests.
 std::string report_html(const Report& report);
 

@@ -12,6 +12,7 @@ namespace {
 
 // Pixels of the drawing and of the plot within it.
 constexpr double width = 620, height = 330, left = 66, right = 604, top = 34, bottom = 268;
+constexpr double smallest_dot = 3, largest_dot = 12;  // radius
 
 struct Axis {
   double low = std::numeric_limits<double>::infinity(), high = -low;
@@ -28,6 +29,14 @@ struct Axis {
   void settle() {
     if (!(low <= high)) low = logarithmic ? 0.1 : 0, high = 1;
     if (low == high) low -= logarithmic ? low / 2 : 0.5, high += logarithmic ? high : 0.5;
+  }
+  // Room for dots at either end.
+  void widen() {
+    const double more = logarithmic ? std::pow(high / low, 0.1) : 0.1 * (high - low);
+    if (logarithmic)
+      low /= more, high *= more;
+    else
+      low -= more, high += more;
   }
   double scaled(double v) const { return logarithmic ? std::log10(v) : v; }
   double pixel(double v) const { return from + (to - from) * (scaled(v) - scaled(low)) / (scaled(high) - scaled(low)); }
@@ -69,6 +78,41 @@ std::string path_of(const Curve& curve, const Axis& x, const Axis& y) {
   return d;
 }
 
+// Labels beside their dots, on the side with more room; one that would cover another moves down.
+std::string draw_dots(const std::vector<Dot>& dots, const char* colour, const Axis& x, const Axis& y) {
+  constexpr double line_height = 13, letter = 6.6;
+  struct Label {
+    double left, right, baseline;
+  };
+  std::vector<Label> placed;
+  std::string svg;
+  for (const Dot& dot : dots) {
+    if (!x.shows(dot.x) || !y.shows(dot.y)) continue;
+    const double cx = x.pixel(dot.x), cy = y.pixel(dot.y);
+    const double radius = std::max(smallest_dot, largest_dot * std::sqrt(dot.share));
+    svg += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{:.1f}\" fill=\"{}\" fill-opacity=\"0.6\"/>", cx, cy,
+                       radius, colour);
+    const bool before = cx > (left + right) / 2;
+    const double at = before ? cx - radius - 4 : cx + radius + 4,
+                 length = letter * static_cast<double>(dot.label.size());
+    Label label{before ? at - length : at, before ? at : at + length, cy + 10};
+    const auto covers = [&](const Label& other) {
+      return label.left < other.right && other.left < label.right &&
+             std::abs(label.baseline - other.baseline) < line_height - 1;  // less: rounding must not move it for ever
+    };
+    for (auto other = placed.begin(); other != placed.end();)
+      if (covers(*other)) {
+        label.baseline = other->baseline + line_height;
+        other = placed.begin();
+      } else {
+        ++other;
+      }
+    placed.push_back(label);
+    svg += text(at, label.baseline, before ? "end" : "start", dot.label);
+  }
+  return svg;
+}
+
 }  // namespace
 
 const char* curve_colour(size_t which) {
@@ -95,12 +139,14 @@ std::string escape_markup(const std::string& text) {
 
 std::string draw_chart(const Chart& chart) {
   Axis x, y;
-  y.logarithmic = chart.log_y;
+  x.logarithmic = chart.log_x, y.logarithmic = chart.log_y;
   x.from = left, x.to = right, y.from = bottom, y.to = top;
   for (const Curve& c : chart.curves)
     for (size_t i = 0; i < c.x.size(); i++) x.include(c.x[i]), y.include(c.y[i]);
+  for (const Dot& dot : chart.dots) x.include(dot.x), y.include(dot.y);
   x.settle();
   y.settle();
+  if (!chart.dots.empty()) x.widen(), y.widen();
 
   std::string svg;
   svg += text(left, 18, "start", chart.title, " class=\"title\"");
@@ -122,6 +168,7 @@ std::string draw_chart(const Chart& chart) {
   for (size_t i = 0; i < chart.curves.size(); i++)
     svg += fmt::format("<path fill=\"none\" stroke=\"{}\" stroke-width=\"1.6\" d=\"{}\"/>", curve_colour(i),
                        path_of(chart.curves[i], x, y));
+  svg += draw_dots(chart.dots, curve_colour(chart.curves.size()), x, y);
   // The legend: names in turn, in as many rows as they need; the picture grows with them.
   std::string legend;
   double at = left, y_text = height - 10;

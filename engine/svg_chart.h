@@ -1,4 +1,4 @@
-// Line charts as SVG text, for reports that need no script to be drawn.
+// Charts of lines and dots as SVG text, for reports that need no script to be drawn.
 #pragma once
 
 #include <optional>
@@ -12,11 +12,18 @@ struct Curve {
   std::vector<double> x, y;  // points that are not finite break the line
 };
 
+struct Dot {
+  std::string label;
+  double x, y;       // where either is not finite, or not above 0 on a logarithmic axis, there is no dot
+  double share = 0;  // of the largest dot's area, 0 .. 1
+};
+
 struct Chart {
   std::string title, x_label, y_label;
   std::vector<Curve> curves;
-  bool log_y = false;            // values of 0 and below break the line
-  std::optional<double> x_mark;  // a dashed vertical line, where it lies within the axis
+  std::vector<Dot> dots;
+  bool log_x = false, log_y = false;  // values of 0 and below break the line
+  std::optional<double> x_mark;       // a dashed vertical line, where it lies within the axis
   std::string x_mark_label;
 };
 

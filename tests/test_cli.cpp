@@ -54,7 +54,7 @@ TEST_CASE("--version and --help answer on stdout") {
   CHECK(done(folder, {"--version"}).out == "srengine " SRENGINE_VERSION "\n");
   const std::string help = done(folder, {"--help"}).out;
   for (const char* command :
-       {"run", "bench", "degrade", "upsample", "evaluate", "phantom", "import", "export", "info"}) {
+       {"run", "bench", "degrade", "upsample", "evaluate", "table", "phantom", "import", "export", "info"}) {
     CHECK(holds(help, command));
     const Outcome o = done(folder, {command, "--help"});
     CHECK(holds(o.out, "Usage:"));

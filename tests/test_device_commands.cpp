@@ -167,6 +167,14 @@ TEST_CASE("bench takes every precision: its check allows for their rounding") {
   }
 }
 
+TEST_CASE("table times networks on a device") {
+  const TemporaryFolder folder;
+  const Plugin emulated(SR_EMULATED_PLUGIN);
+  const Outcome o = done(folder, {"table", "--model", "b1u2,k=4", "--shape", "12x12x12", "--patch", "12", "--patches",
+                                  "1", "--device", "cuda"});
+  CHECK(holds(o.out, "networks on GPU 0 (emulated)"));
+}
+
 TEST_CASE("words that --device does not take are refused") {
   const TemporaryFolder folder;
   write_head(folder);

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <numbers>
+#include <regex>
 
 #include "engine/consistency.h"
 #include "engine/dft.h"
@@ -15,6 +16,7 @@
 #include "engine/seams.h"
 #include "engine/spectrum.h"
 #include "engine/status.h"
+#include "engine/svg_chart.h"
 #include "tests/catch.h"
 #include "tests/volume_check.h"
 
@@ -246,4 +248,32 @@ TEST_CASE("a report is one document that loads nothing") {
   CHECK(drawn.find("nan") == std::string::npos);
   CHECK(drawn.find("inf") == std::string::npos);
   CHECK_THROWS_AS(report_html({}), Error);
+}
+
+TEST_CASE("a chart with dots: areas by their shares, nothing where there is no number, labels apart") {
+  Chart chart;
+  chart.log_x = true;
+  chart.dots.push_back({"largest", 1000, 31, 1});
+  chart.dots.push_back({"a quarter", 10, 30, 0.25});
+  chart.dots.push_back({"between", 100, 30});
+  chart.dots.push_back({"infinite", 20, INFINITY});
+  chart.dots.push_back({"zero", 0, 30});
+  for (int i = 0; i < 40; i++) chart.dots.push_back({"close", 300 + 0.37 * i, 30 + 0.0013 * i});
+  const std::string svg = draw_chart(chart);
+  const std::regex circle("<circle cx=\"([0-9.]+)\" cy=\"[0-9.]+\" r=\"([0-9.]+)\"");
+  std::vector<std::pair<double, double>> dots;  // x, radius
+  for (std::sregex_iterator at(svg.begin(), svg.end(), circle), end; at != end; ++at)
+    dots.emplace_back(std::stod((*at)[1]), std::stod((*at)[2]));
+  REQUIRE(dots.size() == 43);
+  CHECK(dots[0].second == Approx(12));
+  CHECK(dots[1].second == Approx(6));
+  CHECK(dots[2].second == Approx(3));
+  CHECK(dots[0].first - dots[2].first == Approx(dots[2].first - dots[1].first).margin(0.2));  // 10, 100, 1000
+  const std::regex label(" y=\"([0-9.]+)\" text-anchor=\"(start|end)\">close<");
+  std::vector<double> lines;
+  for (std::sregex_iterator at(svg.begin(), svg.end(), label), end; at != end; ++at)
+    lines.push_back(std::stod((*at)[1]));
+  REQUIRE(lines.size() == 40);
+  std::sort(lines.begin(), lines.end());
+  for (size_t i = 1; i < lines.size(); i++) CHECK(lines[i] - lines[i - 1] > 11);
 }

@@ -3,8 +3,6 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "engine/pipeline.h"
@@ -17,6 +15,7 @@
 #include "tools/parse.h"
 #include "tools/progress.h"
 #include "tools/results.h"
+#include "tools/timing.h"
 
 namespace sr {
 namespace {
@@ -28,37 +27,6 @@ struct Arguments {
   DeviceArguments device;
   int patches = 7;
 };
-
-// Smooth structure and noise: no denormals, no constant, nothing that a branch could profit from.
-Volume test_volume(Size3 size) {
-  Volume v(size);
-  uint32_t state = 1;
-  for (int z = 0; z < size.d; z++)
-    for (int y = 0; y < size.h; y++)
-      for (int x = 0; x < size.w; x++) {
-        state = state * 1664525u + 1013904223u;
-        const double noise = static_cast<double>(state >> 8) / (1 << 24) - 0.5;
-        v.at(z, y, x) = static_cast<float>(1 + 0.5 * std::sin(0.3 * x) * std::cos(0.2 * y + 0.1 * z) + 0.2 * noise);
-      }
-  return v;
-}
-
-// Largest difference from the plain loops on one small patch, in units of the result's rms.
-double error_against_ref(const Weights& weights, RestoreOptions options) {
-  options.backend.patch = {11, 11, 11};
-  options.margin = 0;
-  const Volume input = test_volume(options.backend.patch);
-  const Volume result = Restorer(weights, options).restore(input, {});
-  options.backend.kind = BackendKind::ref;
-  const Volume expected = Restorer(weights, options).restore(input, {});
-  double worst = 0, squares = 0;
-  for (size_t i = 0; i < expected.data.size(); i++) {
-    const double e = std::abs(static_cast<double>(result.data[i]) - expected.data[i]);
-    worst = std::isfinite(e) ? std::max(worst, e) : INFINITY;
-    squares += double{expected.data[i]} * expected.data[i];
-  }
-  return worst / std::sqrt(squares / static_cast<double>(expected.data.size()));
-}
 
 int64_t peak_memory_bytes() {
   rusage usage{};
@@ -101,20 +69,8 @@ void bench(Arguments& a) {
   const Size3 shape = parse_size(a.shape);
   a.options.batch_norm = a.options.batch_norm.value_or(BatchNorm::patch);
 
-  const double error = error_against_ref(weights, a.options);
-  // Far above rounding (docs/perf-log.md), far below what a wrong kernel does: some forty layers of 2^-11 or 2^-8.
-  const cuda::Precision precision = a.options.backend.precision;
-  const double tolerance = precision == cuda::Precision::fp32 ? 1e-3 : precision == cuda::Precision::bf16 ? 0.15 : 0.02;
-  if (!(error < tolerance))
-    throw Error(Status::device_trouble,
-                fmt::format("the result differs from the plain loops by {:.1e} of its rms; not timed", error));
-
+  const double error = checked_against_ref(weights, a.options);
   Restorer restorer(weights, a.options);
-  const int batch = restorer.backend().batch();
-  // As many patches as are in flight, side by side along x.
-  const int stride = patch.w - 2 * a.options.margin;
-  const Volume volume = test_volume({patch.d - 2 * a.options.margin, patch.h - 2 * a.options.margin, stride * batch});
-
   catch_interrupts();
   const std::optional<DeviceLimits> gpu = restorer.backend().limits();
   // Before, between and after the repeats: the machine may have been busy with something else at any one time.
@@ -123,31 +79,25 @@ void bench(Arguments& a) {
     if (!gpu) peak = std::max(peak, measure_fma_peak_gflops(restorer.backend().threads()));
   };
   sample_peak();
-  std::vector<double> ms;
   ProgressBar bar("bench", ProgressBar::style_for_stderr(false));
-  for (int repeat = -1; repeat < a.patches; repeat++) {  // -1: warm-up, first touch of the buffers
-    const auto start = std::chrono::steady_clock::now();
-    restorer.restore(volume, {});
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    if (interrupted()) throw Error(Status::interrupted, "interrupted");
-    if (repeat >= 0) ms.push_back(1e3 * seconds / batch);
+  std::vector<double> ms = time_patches(restorer, a.options, a.patches, [&](int done) {
     sample_peak();
-    bar.update(repeat + 2, a.patches + 1);
-  }
+    bar.update(done + 1, a.patches + 1);
+  });
   std::sort(ms.begin(), ms.end());
-  const double median = ms.size() % 2 ? ms[ms.size() / 2] : (ms[ms.size() / 2 - 1] + ms[ms.size() / 2]) / 2;
+  const double middle = median(ms);
 
   const int n_patches = make_patch_grid(shape, patch, a.options.margin).count();
   const double gflop = 2e-9 * static_cast<double>(multiply_adds_per_voxel(weights.model) * patch.voxels());
-  const double gflops = gflop / (median * 1e-3);
+  const double gflops = gflop / (middle * 1e-3);
   fmt::print("model              {} ({} multiply-adds per voxel)\n", weights.model.name(),
              multiply_adds_per_voxel(weights.model));
   fmt::print("backend            {}\n", restorer.backend().describe());
   fmt::print("patch              {}x{}x{}, margin {}, batch-norm {}\n", patch.w, patch.h, patch.d, a.options.margin,
              to_string(restorer.batch_norm()));
   fmt::print("error against ref  {:.1e} of the output's rms\n", error);
-  fmt::print("ms per patch       {:.4g} (median of {}; {:.4g} to {:.4g})\n", median, ms.size(), ms.front(), ms.back());
-  fmt::print("ms per volume      {:.0f} ({}: {} patches)\n", median * n_patches, a.shape, n_patches);
+  fmt::print("ms per patch       {:.4g} (median of {}; {:.4g} to {:.4g})\n", middle, ms.size(), ms.front(), ms.back());
+  fmt::print("ms per volume      {:.0f} ({}: {} patches)\n", middle * n_patches, a.shape, n_patches);
   fmt::print("useful GFLOP/s     {:.0f} = {:.2f} x this {}'s FMA peak ({:.0f})\n", gflops, gflops / peak,
              gpu ? "GPU" : "machine", peak);
   fmt::print("peak memory        {:.0f} MB\n", static_cast<double>(peak_memory_bytes()) / 1e6);
@@ -158,15 +108,15 @@ void bench(Arguments& a) {
                       {"model", weights.model.name()},
                       {"backend", restorer.backend().describe()},
                       {"threads", restorer.backend().threads()},
-                      {"batch", batch},
+                      {"batch", restorer.backend().batch()},
                       {"patch", {patch.w, patch.h, patch.d}},
                       {"margin", a.options.margin},
                       {"batch_norm", to_string(restorer.batch_norm())},
                       {"error_against_ref", error},
-                      {"ms_per_patch", {{"median", median}, {"min", ms.front()}, {"max", ms.back()}}},
+                      {"ms_per_patch", {{"median", middle}, {"min", ms.front()}, {"max", ms.back()}}},
                       {"shape", {shape.w, shape.h, shape.d}},
                       {"patches_per_volume", n_patches},
-                      {"ms_per_volume", median * n_patches},
+                      {"ms_per_volume", middle * n_patches},
                       {"gflops", gflops},
                       {"peak_gflops", peak},
                       {"gpu_gbytes_per_s", gpu ? nlohmann::json(gpu->gbytes_per_s) : nlohmann::json()},

@@ -107,15 +107,8 @@ void run(const Arguments& a) {
   for (const fs::path& test : a.tests)
     if (has_degradation(test)) read.push_back(sidecar_name(test));
   refuse_collisions(read, {a.csv, a.json, a.html, a.png});
-  std::optional<ResultFile> csv, json, html, png;
-  for (const auto& [option, name, file] : {std::tuple{"--csv", &a.csv, &csv},
-                                           {"--json", &a.json, &json},
-                                           {"--html", &a.html, &html},
-                                           {"--png", &a.png, &png}}) {
-    if (name->empty()) continue;
-    refuse_scan_name(option, *name);
-    file->emplace(*name);
-  }
+  const auto csv = open_result("--csv", a.csv), json = open_result("--json", a.json),
+             html = open_result("--html", a.html), png = open_result("--png", a.png);
 
   EvaluationOptions options;
   options.stride = a.seams;
@@ -129,7 +122,7 @@ void run(const Arguments& a) {
   if (json) json->fill(evaluation_json(evaluations, options.plane, subjects));
   if (png) png->fill(drawing(a, evaluations));
   if (html) html->fill(report(a, evaluations, options.plane, subjects));
-  for (auto* file : {&csv, &json, &html, &png})
+  for (const auto* file : {&csv, &json, &html, &png})
     if (*file) (*file)->publish();
 }
 

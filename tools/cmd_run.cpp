@@ -105,19 +105,20 @@ void make_folder(const fs::path& folder) {
 // What --data-consistency asks for. "auto": what is known for certain, from --upsample or the scan's degrade sidecar.
 std::optional<Measured> measured_of(const Arguments& a, const fs::path& scan) {
   if (a.data_consistency == "off") return {};
-  Measured measured;
-  // Asked for, what was measured replaces; by itself it blends, which is the better image: docs/accuracy.md.
-  measured.weight = a.consistency_weight.value_or(a.data_consistency == "auto" ? 0.5 : 1);
-  if (a.options.upsample) return measured;
-  const std::optional<Degradation> sidecar = is_scan_name(scan) ? read_degradation(scan) : std::nullopt;
-  if (sidecar && sidecar->grid == Grid::input) {
-    measured.factors = sidecar->factors;
-    measured.way_back = sidecar->way_back;
+  const bool automatic = a.data_consistency == "auto";
+  std::optional<Measured> measured = Measured{};
+  if (!a.options.upsample) {
+    const std::optional<Degradation> sidecar = is_scan_name(scan) ? read_degradation(scan) : std::nullopt;
+    if (automatic) {
+      measured = sidecar ? surely_measured(*sidecar) : std::nullopt;
+    } else {
+      measured->factors = parse_factors(a.data_consistency);
+      if (sidecar && sidecar->grid == Grid::input) measured->way_back = sidecar->way_back;
+      if (measured->factors == Factors{1, 1, 1}) return {};
+    }
   }
-  // Of linear interpolation by a factor that is not whole (181 -> 91 -> 181) nothing is known for certain.
-  if (a.data_consistency == "auto" && measured.way_back == Interpolation::linear) return {};
-  if (a.data_consistency != "auto") measured.factors = parse_factors(a.data_consistency);
-  if (measured.factors == Factors{1, 1, 1}) return {};
+  // Asked for, it replaces.
+  if (measured) measured->weight = a.consistency_weight.value_or(automatic ? default_consistency_weight : 1);
   return measured;
 }
 

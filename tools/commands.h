@@ -11,6 +11,7 @@ void add_bench(CLI::App& app);
 void add_degrade(CLI::App& app);
 void add_upsample(CLI::App& app);
 void add_evaluate(CLI::App& app);
+void add_table(CLI::App& app);
 void add_phantom(CLI::App& app);
 void add_import(CLI::App& app);
 void add_export(CLI::App& app);

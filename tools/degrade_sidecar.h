@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "engine/kspace.h"
+#include "engine/pipeline.h"
 #include "tools/results.h"
 #include "weights/schema.h"
 
@@ -26,6 +26,13 @@ struct Degradation {
   // k.
   int plane() const;
 };
+
+// How much of what was measured is put back where nobody says: it blends, which is the better image (docs/accuracy.md).
+inline constexpr double default_consistency_weight = 0.5;
+
+// What `run` puts back of its own accord into a scan that was degraded like this: nothing where nothing is known for
+// certain.
+std::optional<Measured> surely_measured(const Degradation& d);
 
 std::filesystem::path sidecar_name(const std::filesystem::path& scan);
 

@@ -1,4 +1,4 @@
-// --device and --precision, as run and bench take them; degrade takes --device alone.
+// --device and --precision, as run, bench and table take them; degrade takes --device alone.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <set>
 
-#include "engine/nifti.h"
 #include "engine/svg_chart.h"
+#include "tools/results.h"
 #include "tools/scan_transform.h"
 
 namespace sr {
@@ -26,25 +26,6 @@ void require_same_grid(const ScanReader& reference, const ScanReader& test, bool
   if (!(apart <= 0.05 * smallest_voxel_edge_mm(r)))  // headers round to float; beyond that it is another place
     throw Error(Status::bad_input,
                 fmt::format("{} lie in different places: their affines put corners {:.2f} mm apart", names, apart));
-}
-
-Volume read_finite(ScanReader& reader, int64_t t) {
-  int64_t n_nonfinite = 0;
-  Volume volume = reader.read(t, &n_nonfinite);
-  if (n_nonfinite)
-    throw Error(Status::bad_input, fmt::format("{} has {} voxels that are not finite; metrics would mean nothing",
-                                               reader.path().string(), n_nonfinite));
-  return volume;
-}
-
-// The error of what is measured says what is wrong; here it is told in which file.
-template <class F>
-auto naming(const std::string& file, F measure) {
-  try {
-    return measure();
-  } catch (const Error& e) {
-    throw Error(e.status, fmt::format("{}: {}", file, e.what()));
-  }
 }
 
 std::optional<Volume> read_mask(const Comparison& files, const ScanReader& reference) {
@@ -103,13 +84,6 @@ MeanSd mean_sd_of(const Column& column, const std::vector<Evaluation>& evaluatio
   return mean_sd(values);
 }
 
-std::string csv_field(const std::string& text) {
-  if (text.find_first_of(",\"\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return quoted + "\"";
-}
-
 }  // namespace
 
 double Evaluation::mean_dice() const {
@@ -127,6 +101,15 @@ MeanSd mean_sd(const std::vector<double>& values) {
   for (const double v : values) squares += (v - result.mean) * (v - result.mean);
   if (values.size() > 1) result.sd = std::sqrt(squares / (n - 1));
   return result;
+}
+
+Volume read_finite(ScanReader& reader, int64_t t) {
+  int64_t n_nonfinite = 0;
+  Volume volume = reader.read(t, &n_nonfinite);
+  if (n_nonfinite)
+    throw Error(Status::bad_input, fmt::format("{} has {} voxels that are not finite; metrics would mean nothing",
+                                               reader.path().string(), n_nonfinite));
+  return volume;
 }
 
 Evaluation evaluate(const Comparison& files, const EvaluationOptions& options) {

@@ -1,6 +1,8 @@
 // What `srengine evaluate` measures, and how it is written: table, CSV, JSON, HTML.
 #pragma once
 
+#include <fmt/core.h>
+
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -8,6 +10,7 @@
 #include <vector>
 
 #include "engine/metrics.h"
+#include "engine/nifti.h"
 #include "engine/overlap.h"
 #include "engine/seams.h"
 
@@ -31,6 +34,20 @@ struct EvaluationOptions {
   int plane = 2;              // slices are perpendicular to this axis
   std::optional<int> stride;  // voxels between patch borders, where seams are wanted
 };
+
+// Volume t of a scan that is measured or measured against. Throws Error{bad_input} where a voxel is not finite.
+Volume read_finite(ScanReader& reader, int64_t t);
+
+// The error of what is measured says what is wrong; here it is told in which file. An interruption is nobody's error.
+template <class F>
+auto naming(const std::string& file, F measure) {
+  try {
+    return measure();
+  } catch (const Error& e) {
+    if (e.status == Status::interrupted) throw;
+    throw Error(e.status, fmt::format("{}: {}", file, e.what()));
+  }
+}
 
 // Throws Error{bad_input} with one sentence where grids or affines differ, a voxel is not finite, or a file cannot be
 // read.

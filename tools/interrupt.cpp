@@ -3,6 +3,7 @@
 #include <csignal>
 #include <initializer_list>
 
+#include "engine/status.h"
 #include "engine/temporary_files.h"
 
 namespace sr {
@@ -39,6 +40,10 @@ void catch_interrupts() {
 
 bool interrupted() {
   return signalled != 0;
+}
+
+void stop_if_interrupted() {
+  if (interrupted()) throw Error(Status::interrupted, "interrupted");
 }
 
 }  // namespace sr

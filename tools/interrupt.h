@@ -11,5 +11,6 @@ void clean_up_on_signals();
 // unwinds. The second one does.
 void catch_interrupts();
 bool interrupted();
+void stop_if_interrupted();  // throws Error{interrupted}
 
 }  // namespace sr

@@ -36,6 +36,12 @@ void ResultFile::fill(const nlohmann::json& json) {
   fill(text_of(json));
 }
 
+std::unique_ptr<ResultFile> open_result(const char* option, const std::filesystem::path& name) {
+  if (name.empty()) return nullptr;
+  refuse_scan_name(option, name);
+  return std::make_unique<ResultFile>(name);
+}
+
 void write_json(const std::filesystem::path& path, const nlohmann::json& json) {
   JsonFile(path).write(json);
 }
@@ -63,6 +69,13 @@ void refuse_scan_name(const char* option, const std::filesystem::path& result) {
   if (is_scan_name(result))
     throw Error(Status::bad_usage,
                 fmt::format("{} {} is the name of a scan; did {} lose its own name?", option, result.string(), option));
+}
+
+std::string csv_field(const std::string& text) {
+  if (text.find_first_of(",\"\n") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return quoted + "\"";
 }
 
 }  // namespace sr

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -25,6 +26,10 @@ class ResultFile {
   TemporaryFile file_;
 };
 
+// The file that an option such as "--csv" names; none where the name is empty. Throws Error{bad_usage} where the name
+// is a scan's: a JSON, table or picture named like one is a scan that lost its place on the command line.
+std::unique_ptr<ResultFile> open_result(const char* option, const std::filesystem::path& name);
+
 // A JSON file by itself.
 class JsonFile {
  public:
@@ -41,8 +46,10 @@ void write_json(const std::filesystem::path& path, const nlohmann::json& json);
 void refuse_collisions(const std::vector<std::filesystem::path>& read,
                        const std::vector<std::filesystem::path>& results);
 
-// A JSON, table or picture named like a scan is a scan that lost its place on the command line. Throws
-// Error{bad_usage}.
+// The refusal of open_result by itself.
 void refuse_scan_name(const char* option, const std::filesystem::path& result);
+
+// A field of a CSV line, in quotes where it needs them (RFC 4180).
+std::string csv_field(const std::string& text);
 
 }  // namespace sr

@@ -35,6 +35,7 @@ int main(int argc, char** argv) {
   sr::add_degrade(app);
   sr::add_upsample(app);
   sr::add_evaluate(app);
+  sr::add_table(app);
   sr::add_phantom(app);
   sr::add_import(app);
   sr::add_export(app);
