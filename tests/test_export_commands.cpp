@@ -23,6 +23,30 @@ TEST_CASE("export --safetensors writes the network that bench times") {
   for (const auto& [name, tensor] : expected.tensors) CHECK(written.at(name).data == tensor.data);
 }
 
+TEST_CASE("every architecture goes through all commands that know networks") {
+  const TemporaryFolder folder;
+  Volume scan({9, 8, 11});
+  for (size_t i = 0; i < scan.data.size(); i++) scan.data[i] = static_cast<float>(i % 7);
+  write_scan(folder / "scan.nii", scan);
+  for (const char* model :
+       {"b1u2-r,k=4", "fsrcnn,d=4,s=4,m=1", "srresnet,blocks=1,features=4", "srdensenet,blocks=2,units=2,k=4"}) {
+    INFO(model);
+    const std::string name = parse_model_name(model).name();
+    done(folder, {"export", "--model", model, "--safetensors", "w.bin"});
+    done(folder, {"import", "w.bin", "-o", "imported.bin"});
+    CHECK(load_weights(folder / "imported.bin").model == parse_model_name(model));
+    CHECK(holds(done(folder, {"info", "w.bin"}).out, "multiply-adds"));
+    done(folder, {"run", "-w", "w.bin", "scan.nii", "-o", "sr.nii", "--patch", "8", "--margin", "1"});
+    CHECK(read_scan(folder / "sr.nii").size == scan.size);
+    CHECK(holds(done(folder, {"bench", "-w", "w.bin", "--patch", "12", "--patches", "1"}).out, name));
+    CHECK(holds(done(folder, {"table", "--model", model, "--shape", "16x16x16", "--patch", "12", "--patches", "1"}).out,
+                name));
+#ifdef SRENGINE_ONNX
+    done(folder, {"export", "w.bin", "--onnx", "w.onnx"});
+#endif
+  }
+}
+
 TEST_CASE("what export cannot make sense of gets one sentence") {
   const TemporaryFolder folder;
   refused(folder, {"export", "--onnx", "w.onnx"}, 2, "either a weights file or --model NAME");

@@ -64,8 +64,8 @@ void run(Arguments& a) {
     if (!a.onnx.empty()) {
       a.options.batch_norm = choose_batch_norm(a, weights);
       save_onnx(a.onnx, weights, a.options);
-      fmt::print("{}: {} as ONNX, opset {}, batch-norm {}\n", a.onnx.string(), weights.model.name(), a.options.opset,
-                 to_string(a.options.batch_norm));
+      fmt::print("{}: {} as ONNX, opset {}{}\n", a.onnx.string(), weights.model.name(), a.options.opset,
+                 weights.model.has_norms() ? ", batch-norm " + to_string(a.options.batch_norm) : "");
     }
     if (!a.safetensors.empty()) {
       save_weights(a.safetensors, weights);

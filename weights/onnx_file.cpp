@@ -38,17 +38,15 @@ std::string divisor_rule(const Normalization& rule) {
   return "";
 }
 
-std::string statistics(const OnnxOptions& options, int radius) {
-  if (options.batch_norm == BatchNorm::patch)
+std::string statistics(const ModelDescription& model, const OnnxOptions& options, int radius) {
+  if (model.has_norms() && options.batch_norm == BatchNorm::patch)
     return fmt::format(
         "Batch-norm takes the statistics of the patch, so the size of patches matters: {0}x{0}x{0}, of which {1} "
         "voxels "
         "at each face are not kept.",
         options.patch, options.margin);
-  return fmt::format(
-      "Batch-norm takes running statistics: where {} voxels at each face of a patch are not kept, the size of patches "
-      "does not matter.",
-      radius);
+  return fmt::format("{}here {} voxels at each face of a patch are not kept, the size of patches does not matter.",
+                     model.has_norms() ? "Batch-norm takes running statistics: w" : "W", radius);
 }
 
 std::string instructions(const Weights& weights, const OnnxOptions& options, int radius) {
@@ -57,7 +55,7 @@ std::string instructions(const Weights& weights, const OnnxOptions& options, int
       "v as (v - a) / b with {}, zeros beyond the scan; axes d, h, w are NIfTI's k, j, i. y: the patch restored, as v "
       "= "
       "y b + a. {}",
-      to_string(weights.model.input), divisor_rule(weights.normalization), statistics(options, radius));
+      to_string(weights.model.input), divisor_rule(weights.normalization), statistics(weights.model, options, radius));
 }
 
 }  // namespace
@@ -92,7 +90,7 @@ void save_onnx(const std::filesystem::path& path, const Weights& weights, const 
   metadata("srengine.normalization", to_json(weights.normalization).dump());
   metadata("srengine.provenance", weights.provenance.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   if (!weights.sha256.empty()) metadata("srengine.sha256", weights.sha256);
-  metadata("srengine.batch_norm", to_string(options.batch_norm));
+  if (weights.model.has_norms()) metadata("srengine.batch_norm", to_string(options.batch_norm));
   metadata("srengine.patch", std::to_string(options.patch));
   metadata("srengine.margin", std::to_string(options.margin));
   metadata("srengine.receptive_radius", std::to_string(y.radius));
