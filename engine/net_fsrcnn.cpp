@@ -6,11 +6,11 @@
 
 namespace sr {
 
-Fsrcnn::Fsrcnn(const Weights& weights) : Network(weights), extract_(conv("extract.conv")) {
-  layers_.push_back(prelu_conv("shrink"));
-  for (int i = 0; i < model.blocks; i++) layers_.push_back(prelu_conv(fmt::format("mapping.{}", i)));
-  layers_.push_back(prelu_conv("expand"));
-  layers_.push_back(prelu_conv("reconstruct"));
+Fsrcnn::Fsrcnn(const Weights& weights) : Network(weights), extract_(conv(weights, "extract.conv")) {
+  layers_.push_back(prelu_conv(weights, "shrink"));
+  for (int i = 0; i < model.blocks; i++) layers_.push_back(prelu_conv(weights, fmt::format("mapping.{}", i)));
+  layers_.push_back(prelu_conv(weights, "expand"));
+  layers_.push_back(prelu_conv(weights, "reconstruct"));
 }
 
 Network::Need Fsrcnn::need(Keep) const {

@@ -19,29 +19,29 @@ std::vector<int> trunk_channels(const ModelDescription& model, int n_blocks) {
 }
 
 Mdcsrn::Mdcsrn(const Weights& weights) : Network(weights) {
-  stem_ = &conv("stem.conv");
+  stem_ = &conv(weights, "stem.conv");
   for (int i = 0; i < model.blocks; i++) {
-    if (i > 0) compressors_.push_back(&trunk_conv(fmt::format("compressors.{}.conv", i - 1), i));
+    if (i > 0) compressors_.push_back(&trunk_conv(weights, fmt::format("compressors.{}.conv", i - 1), i));
     std::vector<Unit>& units = blocks_.emplace_back();
     for (int j = 0; j < model.units; j++) {
       const std::string name = fmt::format("blocks.{}.units.{}", i, j);
       std::optional<NormConv> bottleneck;
-      if (model.unit_has_bottleneck(j)) bottleneck.emplace(norm_conv(name + ".bottleneck"));
-      units.push_back({bottleneck, norm_conv(name)});
+      if (model.unit_has_bottleneck(j)) bottleneck.emplace(norm_conv(weights, name + ".bottleneck"));
+      units.push_back({bottleneck, norm_conv(weights, name)});
     }
   }
   if (model.reconstruction) {
-    const ConvLayer& compress = trunk_conv("reconstruction.compress.conv", model.blocks);
-    reconstruction_.emplace(Reconstruction{compress, norm_conv("reconstruction")});
+    const ConvLayer& compress = trunk_conv(weights, "reconstruction.compress.conv", model.blocks);
+    reconstruction_.emplace(Reconstruction{compress, norm_conv(weights, "reconstruction")});
   } else {
-    combine_ = &trunk_conv("combine.conv", model.blocks);
+    combine_ = &trunk_conv(weights, "combine.conv", model.blocks);
   }
 }
 
 // A 1x1x1 convolution over the trunk after n_blocks blocks. The feature buffer always holds the block inputs x_2 ..
 // x_n as well; where the trunk leaves them out, zeros stand for them.
-const ConvLayer& Mdcsrn::trunk_conv(const std::string& name, int n_blocks) {
-  conv(name);
+const ConvLayer& Mdcsrn::trunk_conv(const Weights& weights, const std::string& name, int n_blocks) {
+  conv(weights, name);
   ConvLayer& layer = convs_.back();
   if (model.trunk == Trunk::with_inputs) return layer;
   const std::vector<int> channels = trunk_channels(model, n_blocks);

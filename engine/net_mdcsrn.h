@@ -35,7 +35,7 @@ class Mdcsrn final : public Network {
     NormConv main;
   };
 
-  const ConvLayer& trunk_conv(const std::string& name, int n_blocks);
+  const ConvLayer& trunk_conv(const Weights& weights, const std::string& name, int n_blocks);
   int block_channels() const { return (2 + model.units) * model.growth; }
   Channels trunk(int n_blocks) const { return {0, n_blocks * block_channels()}; }
 

@@ -6,13 +6,14 @@
 
 namespace sr {
 
-SrDenseNet::SrDenseNet(const Weights& weights) : Network(weights), stem_(conv("stem.conv")) {
+SrDenseNet::SrDenseNet(const Weights& weights) : Network(weights), stem_(conv(weights, "stem.conv")) {
   for (int i = 0; i < model.blocks; i++)
-    for (int j = 0; j < model.units; j++) units_.push_back(&conv(fmt::format("blocks.{}.units.{}.conv", i, j)));
-  compress_ = &conv("compress.conv");
-  tail_[0] = &conv("tail.0.conv");
-  tail_[1] = &conv("tail.1.conv");
-  tail_[2] = &conv("reconstruct.conv");
+    for (int j = 0; j < model.units; j++)
+      units_.push_back(&conv(weights, fmt::format("blocks.{}.units.{}.conv", i, j)));
+  compress_ = &conv(weights, "compress.conv");
+  tail_[0] = &conv(weights, "tail.0.conv");
+  tail_[1] = &conv(weights, "tail.1.conv");
+  tail_[2] = &conv(weights, "reconstruct.conv");
 }
 
 Channels SrDenseNet::tail(int i, Keep keep) const {

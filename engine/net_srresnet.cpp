@@ -7,19 +7,19 @@
 namespace sr {
 
 SrResNet::SrResNet(const Weights& weights)
-    : Network(weights), head_(conv("head.conv")), head_prelu_(prelu("head.prelu")) {
+    : Network(weights), head_(conv(weights, "head.conv")), head_prelu_(prelu(weights, "head.prelu")) {
   for (int i = 0; i < model.blocks; i++) {
     const std::string name = fmt::format("blocks.{}", i);
-    const ConvLayer& first = conv(name + ".0.conv");
-    const NormLayer& norm_of_first = norm(name + ".0.norm");
-    const PReluConv second = prelu_conv(name + ".1");
-    blocks_.push_back({first, {norm_of_first, second.prelu, second.conv}, norm(name + ".1.norm")});
+    const ConvLayer& first = conv(weights, name + ".0.conv");
+    const NormLayer& norm_of_first = norm(weights, name + ".0.norm");
+    const PReluConv second = prelu_conv(weights, name + ".1");
+    blocks_.push_back({first, {norm_of_first, second.prelu, second.conv}, norm(weights, name + ".1.norm")});
   }
-  trunk_ = &conv("trunk.conv");
-  trunk_norm_ = &norm("trunk.norm");
-  tail_ = &conv("tail.0.conv");
-  ends_.push_back(prelu_conv("tail.1"));
-  ends_.push_back(prelu_conv("reconstruct"));
+  trunk_ = &conv(weights, "trunk.conv");
+  trunk_norm_ = &norm(weights, "trunk.norm");
+  tail_ = &conv(weights, "tail.0.conv");
+  ends_.push_back(prelu_conv(weights, "tail.1"));
+  ends_.push_back(prelu_conv(weights, "reconstruct"));
 }
 
 Network::Need SrResNet::need(Keep keep) const {

@@ -9,26 +9,26 @@
 
 namespace sr {
 
-const ConvLayer& Network::conv(const std::string& name) {
-  const Tensor& w = weights_.at(name + ".weight");
-  const Tensor* bias = weights_.find(name + ".bias");
+const ConvLayer& Network::conv(const Weights& weights, const std::string& name) {
+  const Tensor& w = weights.at(name + ".weight");
+  const Tensor* bias = weights.find(name + ".bias");
   return convs_.emplace_back(ConvLayer{static_cast<int>(convs_.size()), static_cast<int>(w.shape[1]),
                                        static_cast<int>(w.shape[0]), static_cast<int>(w.shape[2]), w.data,
                                        bias ? bias->data : std::vector<float>{}});
 }
 
-const NormLayer& Network::norm(const std::string& name) {
-  const Tensor& gamma = weights_.at(name + ".weight");
-  const Tensor* mean = weights_.find(name + ".running_mean");
-  const Tensor* var = weights_.find(name + ".running_var");
+const NormLayer& Network::norm(const Weights& weights, const std::string& name) {
+  const Tensor& gamma = weights.at(name + ".weight");
+  const Tensor* mean = weights.find(name + ".running_mean");
+  const Tensor* var = weights.find(name + ".running_var");
   return norms_.emplace_back(NormLayer{static_cast<int>(norms_.size()), static_cast<int>(gamma.shape[0]),
-                                       model.norm_eps, gamma.data, weights_.at(name + ".bias").data,
+                                       model.norm_eps, gamma.data, weights.at(name + ".bias").data,
                                        mean && var ? mean->data : std::vector<float>{},
                                        mean && var ? var->data : std::vector<float>{}});
 }
 
-const PReluLayer& Network::prelu(const std::string& name) {
-  return prelus_.emplace_back(PReluLayer{static_cast<int>(prelus_.size()), weights_.at(name + ".weight").data});
+const PReluLayer& Network::prelu(const Weights& weights, const std::string& name) {
+  return prelus_.emplace_back(PReluLayer{static_cast<int>(prelus_.size()), weights.at(name + ".weight").data});
 }
 
 bool Network::has_running_statistics() const {

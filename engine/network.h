@@ -131,20 +131,23 @@ class Network {
   bool has_running_statistics() const;
 
  protected:
-  explicit Network(const Weights& weights) : model(weights.model), weights_(weights) {}
+  explicit Network(const Weights& weights) : model(weights.model) {}
 
   // For constructors: layers out of the named tensors, numbered as they come.
-  const ConvLayer& conv(const std::string& name);
-  const NormLayer& norm(const std::string& name);
-  const PReluLayer& prelu(const std::string& name);
-  NormConv norm_conv(const std::string& name) { return {norm(name + ".norm"), conv(name + ".conv")}; }
-  PReluConv prelu_conv(const std::string& name) { return {prelu(name + ".prelu"), conv(name + ".conv")}; }
+  const ConvLayer& conv(const Weights& w, const std::string& name);
+  const NormLayer& norm(const Weights& w, const std::string& name);
+  const PReluLayer& prelu(const Weights& w, const std::string& name);
+  NormConv norm_conv(const Weights& w, const std::string& name) {
+    return {norm(w, name + ".norm"), conv(w, name + ".conv")};
+  }
+  PReluConv prelu_conv(const Weights& w, const std::string& name) {
+    return {prelu(w, name + ".prelu"), conv(w, name + ".conv")};
+  }
 
   // A deque, so that layers stay where they are.
   std::deque<ConvLayer> convs_;
 
  private:
-  const Weights& weights_;  // of the constructor
   std::deque<NormLayer> norms_;
   std::deque<PReluLayer> prelus_;
 };

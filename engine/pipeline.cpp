@@ -25,6 +25,7 @@ auto timed(double& seconds, F call) {
 }
 
 BatchNorm choose_batch_norm(const RestoreOptions& options, const Network& network) {
+  if (!network.model.has_norms()) return BatchNorm::patch;  // nobody asks, and one pass does
   const BatchNorm chosen = options.batch_norm.value_or(network.model.batch_norm);
   if (chosen == BatchNorm::running && !network.has_running_statistics())
     throw Error(Status::bad_usage,

@@ -47,6 +47,10 @@ struct Axis {
       const int first = static_cast<int>(std::ceil(std::log10(low) - 1e-9)),
                 last = static_cast<int>(std::floor(std::log10(high) + 1e-9)), step = std::max(1, (last - first) / n);
       for (int e = first; e <= last; e += step) at.push_back(std::pow(10.0, e));
+      if (high > 100 * low) return at;
+      for (int e = first - 1; e <= last; e++)  // a short axis has hardly a power of ten on it
+        for (const double v : {2 * std::pow(10.0, e), 5 * std::pow(10.0, e)})
+          if (v >= low && v <= high) at.push_back(v);
       return at;
     }
     const double raw = (high - low) / n, unit = std::pow(10, std::floor(std::log10(raw)));

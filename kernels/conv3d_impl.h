@@ -13,7 +13,8 @@ namespace sr {
 
 // Output channels are packed in panels of at most 24, a multiple of every register block in use (4, 8, 12).
 constexpr int kPanel = 24;
-// Rows of an item of a 5x5x5 or 9x9x9 convolution: a multiple of what its register blocks hold on every target.
+// Rows of an item of a 5x5x5 or 9x9x9 convolution into one channel: a multiple of what its register blocks hold on
+// every target.
 constexpr int kWideBand = 24;
 // Floats before and behind each row of scratch: they stand for x = -1 and take what the last vector of a row overhangs.
 constexpr ptrdiff_t kMargin = 16;
@@ -29,7 +30,7 @@ struct PackedConv::Impl {
   int size;                 // 1, 3, 5 or 9
   int ci, co, co_padded;    // co_padded: the panels' widths added up
   int n_points;             // 1; 16 for winograd2, 36 for winograd4
-  int n_taps;  // multiplications per point and input channel: size^3 (direct), 3 (Winograd: along x)
+  int n_taps;               // multiplications per point and input channel: size^3 (direct), 3 (Winograd: along x)
   std::vector<Panel> panels;
   std::vector<float> weight;
   std::vector<float> bias;  // co_padded, zeros where there is none
@@ -47,11 +48,11 @@ struct ConvPlan {
   int tile = 1;  // outputs of a tile along y and z: 4, 2, or 1 for direct
   int rows = 1, planes = 1;
   int n_bands = 1, n_depths = 1;
-  int chunk = 1;          // input channels that are transformed, then multiplied, together
-  ptrdiff_t ring = 0;     // activated planes of one input channel, kept from step to step; a block of one channel
-  ptrdiff_t band = 0;     // one plane of a band with a row above and one below
-  ptrdiff_t operand = 0;  // one channel's input of the multiplication
-  ptrdiff_t product = 0;  // one channel's output of the multiplication; of a block, one plane of it
+  int chunk = 1;           // input channels that are transformed, then multiplied, together
+  ptrdiff_t ring = 0;      // activated planes of one input channel, kept from step to step; a block of one channel
+  ptrdiff_t band = 0;      // one plane of a band with the rows above and below that taps reach
+  ptrdiff_t operand = 0;   // one channel's input of the multiplication
+  ptrdiff_t product = 0;   // one channel's output of the multiplication; of a block, one plane of it
   ptrdiff_t wide_row = 0;  // of a block in scratch, with zeros behind it for taps that reach beyond the volume
   // Where the parts of a thread's scratch begin, and its size, in floats.
   ptrdiff_t ring_at = 0, band_at = 0, operand_at = 0, product_at = 0, total = 0;
@@ -81,7 +82,8 @@ struct PartialSums {
   double first = 0, second = 0, third = 0;
 };
 
-// The epilogue of conv3d_backward_data_cpu: gradients pass back through activation and affine of the features they belong to.
+// The epilogue of conv3d_backward_data_cpu: gradients pass back through activation and affine of the features they
+// belong to.
 struct BackwardData {
   const float* features;  // in the layout of the gradients
   Prologue<float> prologue;

@@ -294,7 +294,7 @@ TEST_CASE("every damaged field of a weights file is refused with a sentence that
                p.set_model("units", 64);
                p.set_model("growth", 256);
              }),
-             "64 blocks of 64 units");
+             "its model b64u64");
     mentions(changed([](Parts& p) { p.set_model("growth", 3); }), "wrong shape");
     mentions(changed([](Parts& p) { p.set_model("reconstruction", true); }), "reconstruction.compress.conv.weight");
     mentions(changed([](Parts& p) { p.set_model("units", 3); }), "missing");

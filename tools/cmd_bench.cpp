@@ -15,6 +15,7 @@
 #include "tools/parse.h"
 #include "tools/progress.h"
 #include "tools/results.h"
+#include "tools/run_report.h"
 #include "tools/timing.h"
 
 namespace sr {
@@ -93,8 +94,8 @@ void bench(Arguments& a) {
   fmt::print("model              {} ({} multiply-adds per voxel)\n", weights.model.name(),
              multiply_adds_per_voxel(weights.model));
   fmt::print("backend            {}\n", restorer.backend().describe());
-  fmt::print("patch              {}x{}x{}, margin {}, batch-norm {}\n", patch.w, patch.h, patch.d, a.options.margin,
-             to_string(restorer.batch_norm()));
+  fmt::print("patch              {}x{}x{}, margin {}{}\n", patch.w, patch.h, patch.d, a.options.margin,
+             weights.model.has_norms() ? ", batch-norm " + to_string(restorer.batch_norm()) : "");
   fmt::print("error against ref  {:.1e} of the output's rms\n", error);
   fmt::print("ms per patch       {:.4g} (median of {}; {:.4g} to {:.4g})\n", middle, ms.size(), ms.front(), ms.back());
   fmt::print("ms per volume      {:.0f} ({}: {} patches)\n", middle * n_patches, a.shape, n_patches);
@@ -111,7 +112,7 @@ void bench(Arguments& a) {
                       {"batch", restorer.backend().batch()},
                       {"patch", {patch.w, patch.h, patch.d}},
                       {"margin", a.options.margin},
-                      {"batch_norm", to_string(restorer.batch_norm())},
+                      {"batch_norm", batch_norm_json(restorer)},
                       {"error_against_ref", error},
                       {"ms_per_patch", {{"median", middle}, {"min", ms.front()}, {"max", ms.back()}}},
                       {"shape", {shape.w, shape.h, shape.d}},

@@ -34,7 +34,7 @@ void run(Arguments& a) {
   } catch (const NotWritten& e) {
     throw Error(Status::bad_output, e.what());
   }
-  fmt::print("{}: mDCSRN {}, {} multiply-adds per voxel\n", a.output.string(), result.weights.model.name(),
+  fmt::print("{}: {}, {} multiply-adds per voxel\n", a.output.string(), architecture_text(result.weights.model),
              multiply_adds_per_voxel(result.weights.model));
   for (const std::string& line : result.choices) fmt::print("  {}\n", line);
 }

@@ -194,8 +194,8 @@ void run(Arguments& a) {
   const Weights weights = load_weights(a.weights);
   Restorer restorer(weights, a.options);
   if (!a.quiet)
-    note(fmt::format("{} on {}, batch-norm {}", weights.model.name(), restorer.backend().describe(),
-                     to_string(restorer.batch_norm())));
+    note(fmt::format("{} on {}{}", weights.model.name(), restorer.backend().describe(),
+                     weights.model.has_norms() ? ", batch-norm " + to_string(restorer.batch_norm()) : ""));
   if (!a.quiet && !restorer.backend().why_not_gpu.empty())
     note(fmt::format("no GPU: {}", restorer.backend().why_not_gpu));
 

@@ -19,6 +19,11 @@ const char* name(ConvAlgorithm a) {
 
 }  // namespace
 
+nlohmann::json batch_norm_json(const Restorer& restorer) {
+  if (!restorer.network().model.has_norms()) return nullptr;
+  return to_string(restorer.batch_norm());
+}
+
 nlohmann::json scan_report(const RestoreReport& r) {
   nlohmann::json intensities = nlohmann::json::array();
   for (const Intensity& i : r.intensities) intensities.push_back({{"a", i.a}, {"b", i.b}});
@@ -54,7 +59,7 @@ nlohmann::json run_report(const std::filesystem::path& weights_path, const Weigh
                           {{"patch", voxels(options.backend.patch)},
                            {"margin", options.margin},
                            {"pad", options.pad == Pad::zero ? "zero" : "reflect"},
-                           {"batch_norm", to_string(restorer.batch_norm())},
+                           {"batch_norm", batch_norm_json(restorer)},
                            {"flips", options.flips},
                            {"conv", name(options.backend.conv)},
                            {"precision", cuda::to_string(options.backend.precision)},

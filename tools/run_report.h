@@ -14,4 +14,7 @@ nlohmann::json scan_report(const RestoreReport& report);
 nlohmann::json run_report(const std::filesystem::path& weights_path, const Weights& weights,
                           const RestoreOptions& options, const Restorer& restorer);
 
+// How batch-norm is done, or null of a network without.
+nlohmann::json batch_norm_json(const Restorer& restorer);
+
 }  // namespace sr

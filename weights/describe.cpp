@@ -45,6 +45,8 @@ std::vector<LayerRow> layers_of(const Weights& weights) {
   return rows;
 }
 
+}  // namespace
+
 std::string architecture_text(const ModelDescription& m) {
   switch (m.architecture) {
     case Architecture::mdcsrn:
@@ -58,8 +60,6 @@ std::string architecture_text(const ModelDescription& m) {
   }
   return "";
 }
-
-}  // namespace
 
 std::string describe(const Weights& weights, const std::filesystem::path& path) {
   const ModelDescription& m = weights.model;

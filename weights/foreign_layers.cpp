@@ -83,7 +83,7 @@ class Gatherer {
   }
 
   void add_conv(const std::string& name, size_t position, const NamedTensor& t, const NamedTensor* bias) {
-    ConvLayer conv{};
+    ForeignConv conv{};
     conv.name = name;
     conv.position = position;
     conv.co = t.shape[layers_.channels_last ? 4 : 0];
@@ -98,7 +98,7 @@ class Gatherer {
   }
 
   void add_norm(const std::string& name, size_t position, const std::vector<const NamedTensor*>& parts) {
-    NormLayer norm{};
+    ForeignNorm norm{};
     norm.name = name;
     norm.position = position;
     norm.weight = parts[0];

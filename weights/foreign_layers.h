@@ -10,7 +10,7 @@
 
 namespace sr {
 
-struct ConvLayer : NamedLayer {
+struct ForeignConv : NamedLayer {
   int64_t co, ci;
   int kernel;                   // 1, 3, 5 or 9
   std::vector<float> weight;    // [co][ci][kz][ky][kx]
@@ -18,20 +18,20 @@ struct ConvLayer : NamedLayer {
   const NamedTensor* bias;      // or nullptr
 };
 
-struct NormLayer : NamedLayer {
+struct ForeignNorm : NamedLayer {
   int64_t c;
   const NamedTensor *weight, *bias, *mean, *variance;  // the last two or nullptr
 };
 
 // A weight without anything beside it: the slope of each channel, or one for all.
-struct PReluLayer : NamedLayer {
+struct ForeignPRelu : NamedLayer {
   const NamedTensor* slope;
 };
 
 struct ForeignLayers {
-  std::vector<ConvLayer> convs;
-  std::vector<NormLayer> norms;
-  std::vector<PReluLayer> prelus;
+  std::vector<ForeignConv> convs;
+  std::vector<ForeignNorm> norms;
+  std::vector<ForeignPRelu> prelus;
   bool channels_last = false;        // TensorFlow's layout: [kz][ky][kx][ci][co]
   std::vector<std::string> ignored;  // counters and scalars that no network computes with
 };

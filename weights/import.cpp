@@ -87,14 +87,17 @@ void apply(const ImportOptions& options, bool channels_last, Weights& weights, s
   if (options.normalization) weights.normalization = *options.normalization;
   if (options.input) model.input = *options.input;
   if (options.residual) model.residual = *options.residual;
+  if (!model.has_norms() && (options.batch_norm || options.norm_eps))
+    throw WeightsError(fmt::format("{} has no batch-norm; leave out --batch-norm and --eps", model.name()));
   if (options.batch_norm) model.batch_norm = *options.batch_norm;
   if (options.norm_eps)
     model.norm_eps = *options.norm_eps;
-  else if (channels_last)
+  else if (channels_last && model.has_norms())
     model.norm_eps = 1e-3;
   say("normalization", to_string(weights.normalization), options.normalization.has_value(), "--normalization");
   say("input", to_string(model.input), options.input.has_value(), "--input");
   say("residual", model.residual ? "yes" : "no", options.residual.has_value(), "--residual");
+  if (!model.has_norms()) return;
   say("batch-norm", to_string(model.batch_norm), options.batch_norm.has_value(), "--batch-norm");
   say("eps", fmt::format("{}", model.norm_eps), options.norm_eps.has_value(), "--eps");
 }

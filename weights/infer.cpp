@@ -154,7 +154,7 @@ struct ConvShape {
   friend auto operator<=>(const ConvShape&, const ConvShape&) = default;
 };
 
-ConvShape shape_of(const ConvLayer& conv) {
+ConvShape shape_of(const ForeignConv& conv) {
   return {conv.co, conv.ci, conv.kernel};
 }
 
@@ -185,21 +185,26 @@ class Inferrer {
   [[noreturn]] void refuse(const std::string& why) const { throw WeightsError(fmt::format("{}: {}", where_, why)); }
 
   template <class Condition>
-  std::vector<const ConvLayer*> convs_where(Condition condition) const {
-    std::vector<const ConvLayer*> found;
-    for (const ConvLayer& conv : layers_.convs)
+  std::vector<const ForeignConv*> convs_where(Condition condition) const {
+    std::vector<const ForeignConv*> found;
+    for (const ForeignConv& conv : layers_.convs)
       if (condition(conv)) found.push_back(&conv);
     return found;
   }
 
-  // What begins with a wide kernel, or has no norms, is one of the baselines.
+  // What begins with a wide kernel, or has no norms and SRDenseNet's tail, is one of the baselines.
   void find_architecture() {
     const auto first = [&](int kernel) {
-      return convs_where([kernel](const ConvLayer& c) { return c.kernel == kernel && c.ci == 1; });
+      return convs_where([kernel](const ForeignConv& c) { return c.kernel == kernel && c.ci == 1; });
     };
     if (const auto wide = first(5); wide.size() == 1) return find_fsrcnn(wide[0]->co);
     if (const auto wide = first(9); wide.size() == 1) return find_srresnet(wide[0]->co);
-    if (const auto stem = first(3); stem.size() == 1 && layers_.norms.empty()) return find_srdensenet(stem[0]->co);
+    const auto stem = first(3);
+    if (stem.size() == 1 && layers_.norms.empty()) {
+      const int64_t tail = 4 * stem[0]->co;
+      const auto is_tail = [tail](const ForeignConv& c) { return c.kernel == 3 && c.ci == tail && c.co == tail; };
+      if (!convs_where(is_tail).empty()) return find_srdensenet(stem[0]->co);
+    }
     find_mdcsrn();
   }
 
@@ -214,8 +219,8 @@ class Inferrer {
   }
 
   void find_fsrcnn(int64_t d) {
-    const auto shrink = convs_where([d](const ConvLayer& c) { return c.kernel == 1 && c.ci == d; });
-    const auto mapping = convs_where([](const ConvLayer& c) { return c.kernel == 3; });
+    const auto shrink = convs_where([d](const ForeignConv& c) { return c.kernel == 1 && c.ci == d; });
+    const auto mapping = convs_where([](const ForeignConv& c) { return c.kernel == 3; });
     set_sizes_of(Architecture::fsrcnn,
                  {{&ModelDescription::features, d, limits::features},
                   {&ModelDescription::shrink, shrink.empty() ? 0 : shrink[0]->co, limits::features},
@@ -223,7 +228,7 @@ class Inferrer {
   }
 
   void find_srresnet(int64_t f) {  // two convolutions a block, and three behind them
-    const auto n = static_cast<int64_t>(convs_where([](const ConvLayer& c) { return c.kernel == 3; }).size());
+    const auto n = static_cast<int64_t>(convs_where([](const ForeignConv& c) { return c.kernel == 3; }).size());
     set_sizes_of(Architecture::srresnet, {{&ModelDescription::features, f, limits::features},
                                           {&ModelDescription::blocks, n % 2 ? (n - 3) / 2 : 0, limits::blocks}});
   }
@@ -231,10 +236,11 @@ class Inferrer {
   // The widest input of a unit is (1 + U) k with one block, (2 U - 1) k with more.
   void find_srdensenet(int64_t stem_channels) {
     const int64_t k = stem_channels / 2;
-    const auto units = convs_where([k](const ConvLayer& c) { return c.kernel == 3 && c.ci != 1 && c.co == k; });
+    auto units = convs_where([k](const ForeignConv& c) { return c.kernel == 3 && c.ci != 1 && c.co == k; });
+    if (k == 1 && !units.empty()) units.pop_back();  // 8 -> 1 is the last layer
     const auto n = static_cast<int64_t>(units.size());
     int64_t widest = 0;
-    for (const ConvLayer* unit : units) widest = std::max(widest, unit->ci);
+    for (const ForeignConv* unit : units) widest = std::max(widest, unit->ci);
     const bool one_block = widest == (1 + n) * k;
     const int64_t n_units = one_block ? n : k > 0 ? (widest / k + 1) / 2 : 0;
     const int64_t n_blocks = n_units > 0 && n % n_units == 0 ? n / n_units : 0;
@@ -246,7 +252,7 @@ class Inferrer {
   // B, U, k and the rest from numbers of layers and their widths. The number of output channels tells the 1x1x1
   // convolutions apart: 2k compressor, 4k bottleneck, 1 combine, 8k reconstruction.
   void find_mdcsrn() {
-    const auto stems = convs_where([](const ConvLayer& c) { return c.kernel == 3 && c.ci == 1; });
+    const auto stems = convs_where([](const ForeignConv& c) { return c.kernel == 3 && c.ci == 1; });
     if (stems.size() != 1)
       refuse(stems.empty() ? "has no 3x3x3 convolution of one channel to begin with; it is no network that is known"
                            : "has several 3x3x3 convolutions of one channel: " + shown_list(names_of(stems)));
@@ -255,7 +261,7 @@ class Inferrer {
       refuse(fmt::format("its first convolution has {} channels, which is not 2k", stem_channels));
     const int64_t k = stem_channels / 2;
     const auto pointwise = [&](int64_t co) {
-      return convs_where([co](const ConvLayer& c) { return c.kernel == 1 && c.co == co; });
+      return convs_where([co](const ForeignConv& c) { return c.kernel == 1 && c.co == co; });
     };
     const auto compressors = pointwise(2 * k), bottlenecks = pointwise(4 * k), combines = pointwise(1),
                reconstructions = pointwise(8 * k);
@@ -267,7 +273,7 @@ class Inferrer {
     model.reconstruction = !reconstructions.empty();
     const size_t n_blocks = compressors.size() + 1;
     const size_t n_units =
-        convs_where([k](const ConvLayer& c) { return c.kernel == 3 && c.ci != 1 && c.co == k; }).size() -
+        convs_where([k](const ForeignConv& c) { return c.kernel == 3 && c.ci != 1 && c.co == k; }).size() -
         (model.reconstruction && k == 1 ? 1 : 0);
     if (n_units == 0 || n_units % n_blocks || n_blocks > limits::blocks || n_units / n_blocks > limits::units)
       refuse(fmt::format("{} compressors make {} blocks, over which {} dense units cannot be divided evenly",
@@ -277,7 +283,7 @@ class Inferrer {
     find_bottleneck(bottlenecks.size());
 
     std::vector<int64_t> widths;
-    for (const ConvLayer* c : compressors) widths.push_back(c->ci);
+    for (const ForeignConv* c : compressors) widths.push_back(c->ci);
     std::sort(widths.begin(), widths.end());
     widths.push_back((model.reconstruction ? reconstructions : combines)[0]->ci);
     layout_ = find_trunk_layout(model, widths, where_);
@@ -304,7 +310,7 @@ class Inferrer {
   struct ConvSlot {
     std::string layer;
     ConvShape shape;
-    const ConvLayer* conv = nullptr;
+    const ForeignConv* conv = nullptr;
   };
   struct NormSlot {
     std::string layer;
@@ -340,7 +346,7 @@ class Inferrer {
   void match_convs() {
     make_slots();
     std::map<ConvShape, std::vector<const NamedLayer*>> candidates;
-    for (const ConvLayer& conv : layers_.convs) candidates[shape_of(conv)].push_back(&conv);
+    for (const ForeignConv& conv : layers_.convs) candidates[shape_of(conv)].push_back(&conv);
     std::map<ConvShape, std::vector<ConvSlot*>> slots;
     for (ConvSlot& slot : conv_slots_) slots[slot.shape].push_back(&slot);
 
@@ -351,7 +357,7 @@ class Inferrer {
       if (found.size() != wanted.size()) refuse_number(shape, found, wanted.size());
       const auto order = ordered(found, conv_text(shape) + " convolutions");
       for (size_t i = 0; i < wanted.size(); ++i) {
-        wanted[i]->conv = static_cast<const ConvLayer*>(order[i]);
+        wanted[i]->conv = static_cast<const ForeignConv*>(order[i]);
         take(*wanted[i]);
       }
     }
@@ -367,7 +373,7 @@ class Inferrer {
   }
 
   void take(const ConvSlot& slot) {
-    const ConvLayer& conv = *slot.conv;
+    const ForeignConv& conv = *slot.conv;
     const bool trunk = reads_trunk(slot.layer);
     std::vector<float> weight = trunk ? fold(conv.weight, conv.co, layout_, out_.model) : conv.weight;
     const auto ci = static_cast<int64_t>(weight.size()) / (conv.co * conv.kernel * conv.kernel * conv.kernel);
@@ -382,7 +388,7 @@ class Inferrer {
   // Norms of one size: whose name is nearest to that of the convolution that reads it; among equals, by order.
   void match_norms() {
     std::map<int64_t, std::vector<const NamedLayer*>> candidates;
-    for (const NormLayer& norm : layers_.norms) candidates[norm.c].push_back(&norm);
+    for (const ForeignNorm& norm : layers_.norms) candidates[norm.c].push_back(&norm);
     std::map<int64_t, std::vector<const NormSlot*>> slots;
     for (const NormSlot& slot : norm_slots_) slots[slot.c].push_back(&slot);
     for (const auto& [c, found] : candidates)
@@ -408,12 +414,12 @@ class Inferrer {
       const auto nearest = std::max_element(affinity.begin(), affinity.end());  // the first of equals
       if (!order && std::count(affinity.begin(), affinity.end(), *nearest) > 1) ordered(left, "norms");
       const auto best = left.begin() + (nearest - affinity.begin());
-      take(*slot, *static_cast<const NormLayer*>(*best));
+      take(*slot, *static_cast<const ForeignNorm*>(*best));
       left.erase(best);
     }
   }
 
-  void take(const NormSlot& slot, const NormLayer& norm) {
+  void take(const NormSlot& slot, const ForeignNorm& norm) {
     const std::pair<const NamedTensor*, const char*> parts[] = {
         {norm.weight, ".weight"}, {norm.bias, ".bias"}, {norm.mean, ".running_mean"}, {norm.variance, ".running_var"}};
     for (const auto& [tensor, ending] : parts) {
@@ -428,17 +434,17 @@ class Inferrer {
     const auto& found = layers_.prelus;
     if (found.size() != prelu_slots_.size()) {
       std::vector<std::string> names;
-      for (const PReluLayer& prelu : found)
+      for (const ForeignPRelu& prelu : found)
         names.push_back(fmt::format("{} ({})", prelu.slope->name, fmt::join(prelu.slope->shape, ", ")));
       refuse(fmt::format("read as {}, the network has {} PReLUs; the checkpoint has {}{}{}", out_.model.name(),
                          prelu_slots_.size(), found.size(), found.empty() ? "" : ": ", shown_list(names)));
     }
     std::vector<const NamedLayer*> layers;
-    for (const PReluLayer& prelu : found) layers.push_back(&prelu);
+    for (const ForeignPRelu& prelu : found) layers.push_back(&prelu);
     if (layers.empty()) return;
     const auto order = ordered(layers, "PReLUs");
     for (size_t i = 0; i < order.size(); ++i) {
-      const NamedTensor& slope = *static_cast<const PReluLayer*>(order[i])->slope;
+      const NamedTensor& slope = *static_cast<const ForeignPRelu*>(order[i])->slope;
       const TensorSpec& spec = prelu_slots_[i];
       if (slope.shape != spec.shape && slope.data.size() != 1)
         refuse(

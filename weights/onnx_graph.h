@@ -13,8 +13,8 @@ namespace sr {
 // A tensor of the graph: (1, channels, d, h, w).
 struct OnnxValue {
   std::string name;
-  // Voxels by which it sees beyond itself, statistics of the patch aside: 1 for each 3x3x3 convolution on the longest
-  // path.
+  // Voxels by which it sees beyond itself, statistics of the patch aside: half a kernel for each convolution on the
+  // longest path.
   int radius = 0;
 };
 

@@ -25,8 +25,8 @@ void check_shapes(const ModelDescription& model, const Shapes& shapes, ShapeOf s
   // Before the table: a small file must not get a table of a network of thousands of layers built.
   const size_t n_convs = static_cast<size_t>(model.blocks) * model.units;
   if (shapes.size() < n_convs)
-    throw WeightsError(fmt::format("{}: a network of {} blocks of {} units has more than {} tensors; the file has {}",
-                                   where, model.blocks, model.units, n_convs, shapes.size()));
+    throw WeightsError(fmt::format("{}: its model {} has more than {} tensors; the file has {}", where, model.name(),
+                                   n_convs, shapes.size()));
   std::vector<std::string> missing, misshapen;
   std::map<std::string, bool> known;
   for (const TensorSpec& spec : tensor_table(model)) {

@@ -48,6 +48,9 @@ void parse_weights_metadata(const std::map<std::string, std::string>& metadata, 
 // Throws WeightsError, starting with `where`, that lists what is not so.
 void check_against_schema(const Weights& weights, const std::string& where);
 
+// "mDCSRN b4u4: 4 blocks of 4 units, growth rate 12", "FSRCNN: 56 features, shrunk to 12, 4 mapping layers".
+std::string architecture_text(const ModelDescription& model);
+
 // What `srengine info` prints: architecture, parameters and multiply-adds per layer, normalization, provenance,
 // checksum.
 std::string describe(const Weights& weights, const std::filesystem::path& path);

@@ -1,6 +1,7 @@
 // Training on the host: `cpu` in float32 and `ref` in double share everything but the convolutions. A step walks the
 // network layer by layer with all patches of the batch, because batch-norm in train mode needs their statistics.
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -206,6 +207,9 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
     n_patches_ = batch.n;
     buffers_.reset();
     try {
+      // Memory is promised before it is there: what the machine does not have must not be asked for.
+      const int64_t machine = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
+      if (2 * plan_->elements() * batch.n > machine / int64_t{sizeof(T)}) throw std::bad_alloc();
       buffers_.emplace(*plan_, batch.n);
     } catch (const std::bad_alloc&) {
       plan_.reset();

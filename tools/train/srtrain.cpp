@@ -219,7 +219,7 @@ int main(int argc, char** argv) {
   clean_up_on_signals();
   const bool gan = argc > 1 && std::string_view(argv[1]) == "gan";
   CLI::App app{gan ? "srtrain gan trains a network on, against a critic (WGAN-GP)."
-                   : "srtrain trains mDCSRN networks for srengine."};
+                   : "srtrain trains networks for srengine."};
   app.set_version_flag("--version", "srtrain " SRENGINE_VERSION);
   Options options;
   if (gan) {
