@@ -1,7 +1,7 @@
-// 1x1x1 convolutions on CUDA cores: the compressors (up to 504 channels -> 2k), the bottlenecks (batch-norm and ELU on
-// the way in, -> 4k), the reconstruction's first layer (-> 8k) and the combination (-> 1).
+// 1x1x1 convolutions on CUDA cores: the compressors (up to 504 channels -> 2k), the bottlenecks (batch-norm and
+// activation on the way in, -> 4k), the reconstruction's first layer (-> 8k) and the combination (-> 1).
 //
-//   y[co](v) = bias[co] + sum over ci of weight[co][ci] * a[ci](v),   a = x or elu(scale x + shift)
+//   y[co](v) = bias[co] + sum over ci of weight[co][ci] * a[ci](v),   a = x or act(scale x + shift)
 //
 // No voxel meets another, so inputs go from device memory to registers: a thread makes CO channels of VOXELS voxels
 // that lie a block's width apart, every load of a warp is 32 neighbouring quads. Weights lie in shared memory, 32 input
@@ -70,8 +70,6 @@ __global__ void __launch_bounds__(kThreads) conv1x1x1(Arguments a) {
   }
 
   const StoredQuad<T>* x = quads_of<T>(a.x, a.x_first, patch);
-  const float* scale = a.prologue.scale ? a.prologue.scale + patch * a.prologue.patch_stride : nullptr;
-  const float* shift = a.prologue.scale ? a.prologue.shift + patch * a.prologue.patch_stride : nullptr;
   for (int chunk = 0; chunk < a.ci; chunk += kChunk) {
     const int n = min(kChunk, a.ci - chunk);
     const float* w = a.weights + (int64_t{group} * a.ci + chunk) * CO;
@@ -80,6 +78,7 @@ __global__ void __launch_bounds__(kThreads) conv1x1x1(Arguments a) {
     __syncthreads();
 #pragma unroll 2
     for (int ci = 0; ci < n; ci += 4) {
+      const Activation activation = activation_of(a.prologue, patch, chunk + ci);
       Quad in[n_voxels];
 #pragma unroll
       for (int v = 0; v < n_voxels; v++) {
@@ -87,8 +86,7 @@ __global__ void __launch_bounds__(kThreads) conv1x1x1(Arguments a) {
         if (kBackward && a.ci == 1)
           in[v] = {a.image[int64_t{patch} * voxels + voxel]};
         else
-          in[v] = load_quad(x + int64_t{(chunk + ci) / 4} * voxels + voxel);
-        if (scale) in[v] = activate(in[v], scale + chunk + ci, shift + chunk + ci);
+          in[v] = activate(load_quad(x + int64_t{(chunk + ci) / 4} * voxels + voxel), activation);
       }
 #pragma unroll
       for (int i = 0; i < 4; i++)

@@ -1,7 +1,7 @@
 // 1x1x1 convolutions on tensor cores (f16, bf16, tf32): the compressors (up to 504 channels -> 2k), the bottlenecks
 // (batch-norm and ELU on the way in, -> 4k) and the reconstruction's first layer (-> 8k).
 //
-//   y[co](v) = bias[co] + sum over ci of weight[co][ci] * a[ci](v),   a = x or elu(scale x + shift)
+//   y[co](v) = bias[co] + sum over ci of weight[co][ci] * a[ci](v),   a = x or act(scale x + shift)
 //
 // A product of two matrices that is bound by device memory: 504 f16 channels of a voxel are 1 kB, which reach a
 // multiprocessor of an H100 in 70 clocks, and 32 x 3 / 16 = 6 mma (k = 12), which take about 10. So nothing goes
@@ -123,6 +123,7 @@ __global__ void __launch_bounds__(kThreads, blocks_per_multiprocessor<P, NT>) co
   const int64_t affine = patch * a.prologue.patch_stride + 4 * t;
   const float* scale = a.prologue.scale ? a.prologue.scale + affine : nullptr;
   const float* shift = a.prologue.scale ? a.prologue.shift + affine : nullptr;
+  const float* slope = a.prologue.slope;
   const int n_chunks = (a.ci + kChunk - 1) / kChunk, n_quads = a.ci / 4 - t;
   const uint2* weights = a.weights + int64_t{group} * n_chunks * steps * NT * 32 + lane;
 
@@ -138,10 +139,13 @@ __global__ void __launch_bounds__(kThreads, blocks_per_multiprocessor<P, NT>) co
         scales[c] = 4 * chunk < n_quads ? scale[chunk * kChunk + c] : 0.0f;
         shifts[c] = 4 * chunk < n_quads ? shift[chunk * kChunk + c] : 0.0f;
       }
+      // Where there is no quad any slope will do: its numbers are zero.
+      const float* slopes = slope ? slope + (4 * chunk < n_quads ? chunk * kChunk + 4 * t : 0) : nullptr;
 #pragma unroll
       for (int i = 0; i < n_fragments; i++)
 #pragma unroll
-        for (int row = 0; row < 2; row++) activated_words_of<P>(fragments[i][row], next[i][row], scales, shifts);
+        for (int row = 0; row < 2; row++)
+          activated_words_of<P>(fragments[i][row], next[i][row], scales, shifts, slopes);
     } else {
 #pragma unroll
       for (int i = 0; i < n_fragments; i++)

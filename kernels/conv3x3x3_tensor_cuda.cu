@@ -1,6 +1,6 @@
-// 3x3x3 convolution on tensor cores (f16, bf16, tf32), with batch-norm and ELU on the way in:
+// 3x3x3 convolution on tensor cores (f16, bf16, tf32), with batch-norm and activation on the way in:
 //
-//   y[co](v) = bias[co] + sum over ci, tap of weight[co][ci][tap] * elu(scale[ci] x[ci](v + tap) + shift[ci])
+//   y[co](v) = bias[co] + sum over ci, tap of weight[co][ci][tap] * act(scale[ci] x[ci](v + tap) + shift[ci])
 //
 // What a feature unit does (24, 36, 48 or 4k channels -> k). Sums are float32; the activated input and the weights are
 // rounded to the operand type.
@@ -71,7 +71,7 @@ using Arguments = ConvArguments<uint2>;  // weights: [group][chunk][kx][kz][ky][
 template <Precision P, int LOADS>
 __device__ __forceinline__ void load_plane(uint4* plane, const StoredQuad<typename TensorOperand<P>::Storage>* x,
                                            int n_quads, int64_t voxels, Size3 size, int3 origin, const float* scale,
-                                           const float* shift, int thread) {
+                                           const float* shift, const float* slope, int thread) {
   using Stored = StoredQuad<typename TensorOperand<P>::Storage>;
   constexpr int quads = TensorOperand<P>::per_word, words = 4 / quads;  // words of a quad
 #pragma unroll 1
@@ -104,7 +104,8 @@ __device__ __forceinline__ void load_plane(uint4* plane, const StoredQuad<typena
 #pragma unroll
         for (int q = 0; q < quads; q++) {
           if (scale)
-            activated_words_of<P>(unit[q], raw[i][q], a + 4 * q, b + 4 * q);
+            activated_words_of<P>(unit[q], raw[i][q], a + 4 * q, b + 4 * q,
+                                  slope && q < n_quads ? slope + 4 * q : nullptr);
           else
             words_of<P>(unit[q], raw[i][q]);
         }
@@ -188,8 +189,9 @@ __global__ void __launch_bounds__(kThreads, blocks_per_multiprocessor<NT>) conv3
       const int quad = (2 * chunk + plane) * quads;
       const float* scale = a.prologue.scale ? a.prologue.scale + affine + 4 * quad : nullptr;
       const float* shift = a.prologue.scale ? a.prologue.shift + affine + 4 * quad : nullptr;
+      const float* slope = a.prologue.slope ? a.prologue.slope + 4 * quad : nullptr;
       load_plane<P, loads_of<NT>>(tile + plane * kHaloVoxels, quads_of<T>(a.x, a.x_first + 4 * quad, patch),
-                                  a.ci / 4 - quad, voxels, size, origin, scale, shift, thread);
+                                  a.ci / 4 - quad, voxels, size, origin, scale, shift, slope, thread);
     }
     __syncthreads();
     if (first_z < size.d) multiply_chunk<P, NT>(acc, row, weights + chunk * (27 * NT * 32));

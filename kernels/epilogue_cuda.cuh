@@ -86,4 +86,37 @@ inline ConvArguments<float> arguments_of(const Conv3dBackwardData& b) {
           .partial_sums = b.partial_sums};
 }
 
+// What a convolution of an image, one channel, is launched with.
+struct ImageArguments {
+  const float* image;
+  FeatureMaps y;
+  int y_first, co;
+  const float* weights;   // packed
+  const float* bias;      // or null
+  float* partial_sums;    // or null
+  GradientTarget target;  // backward: where the output goes
+};
+
+inline ImageArguments image_arguments_of(const Conv3dForward& f) {
+  return {.image = f.x.image,
+          .y = f.y.maps,
+          .y_first = f.y.channels.first,
+          .co = f.shape.co,
+          .weights = static_cast<const float*>(f.packed_weights),
+          .bias = f.bias,
+          .partial_sums = f.partial_sums,
+          .target = {}};
+}
+
+inline ImageArguments image_arguments_of(const Conv3dBackwardData& b) {
+  return {.image = b.dy.image,
+          .y = b.g,
+          .y_first = b.x.first,
+          .co = b.shape.co,
+          .weights = static_cast<const float*>(b.packed_weights),
+          .bias = nullptr,
+          .partial_sums = b.partial_sums,
+          .target = target_of(b)};
+}
+
 }  // namespace sr::cuda

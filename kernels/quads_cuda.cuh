@@ -66,12 +66,31 @@ __device__ __forceinline__ float elu(float t) {
   return t >= 0.0f ? t : __expf(t) - 1.0f;
 }
 
-// elu(scale x + shift) of four channels whose scale and shift lie in shared or device memory.
-__device__ __forceinline__ Quad activate(Quad x, const float* scale, const float* shift) {
-  Quad a;
+__device__ __forceinline__ float prelu(float t, float slope) {
+  return t < 0.0f ? slope * t : t;
+}
+
+// The prologue of a run of channels of one patch: act(scale x + shift), or where scale is null the channels as they
+// are.
+struct Activation {
+  const float *scale, *shift;
+  const float* slope;  // of PReLU; null: ELU
+};
+
+__device__ __forceinline__ Activation activation_of(const DevicePrologue& p, int patch, int channel) {
+  if (!p.scale) return {};
+  const int64_t at = patch * p.patch_stride + channel;
+  return {p.scale + at, p.shift + at, p.slope ? p.slope + channel : nullptr};
+}
+
+// The first four channels of the run.
+__device__ __forceinline__ Quad activate(Quad x, const Activation& a) {
+  if (!a.scale) return x;
 #pragma unroll
-  for (int i = 0; i < 4; i++) a.c[i] = elu(fmaf(scale[i], x.c[i], shift[i]));
-  return a;
+  for (int i = 0; i < 4; i++) x.c[i] = fmaf(a.scale[i], x.c[i], a.shift[i]);
+#pragma unroll
+  for (int i = 0; i < 4; i++) x.c[i] = a.slope ? prelu(x.c[i], a.slope[i]) : elu(x.c[i]);
+  return x;
 }
 
 // Where quads of a run of channels of one patch begin.

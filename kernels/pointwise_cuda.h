@@ -1,0 +1,13 @@
+// What the baselines do to features outside of convolutions: kernels/pointwise.h has the formulas, kernels/cuda_api.h
+// the layouts.
+#pragma once
+
+#include "kernels/cuda_types.h"
+
+namespace sr::cuda {
+
+void prelu(Precision precision, const FeatureMaps& maps, Channels x, const float* slope, Channels y, Stream stream);
+void norm_add(Precision precision, const FeatureMaps& maps, Channels x, const DevicePrologue& norm, Channels skip,
+              Channels y, Stream stream);
+
+}  // namespace sr::cuda
