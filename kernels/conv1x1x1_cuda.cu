@@ -31,6 +31,10 @@ constexpr int voxels_of = CO == 48   ? 2
                           : CO >= 4  ? 8
                                      : 4;
 
+// On a multiprocessor, of 64 registers a thread; 0: as many as there is room for.
+template <int CO>
+constexpr int blocks_in_flight = CO == 1 ? 8 : 0;
+
 // f(std::integral_constant<int, CO>) for the group of a layer with co outputs.
 template <class F>
 auto with_group(int co, F f) {
@@ -50,7 +54,7 @@ struct Arguments : ConvArguments<float> {  // weights: [co / CO][ci][CO]
 
 // grid: (runs of voxels of the patch, co / CO, patches)
 template <class T, int CO, bool kBackward>
-__global__ void __launch_bounds__(kThreads) conv1x1x1(Arguments a) {
+__global__ void __launch_bounds__(kThreads, blocks_in_flight<CO>) conv1x1x1(Arguments a) {
   constexpr int n_voxels = voxels_of<CO>;
   SR_SHARED(float, weights, [kChunk * CO]);
   SR_SHARED(float, sums_scratch, [kThreads / 32 * CO * 2]);
@@ -101,20 +105,13 @@ __global__ void __launch_bounds__(kThreads) conv1x1x1(Arguments a) {
   }
 
   float* image = CO == 1 ? a.image + int64_t{patch} * voxels : nullptr;
-  float sum[CO] = {}, squares[CO] = {};
+  const auto each = [&](auto f) {
 #pragma unroll
-  for (int v = 0; v < n_voxels; v++) {
-    const int voxel = first + v * kThreads;
-    if (voxel >= voxels) continue;
-    if constexpr (kBackward)
-      store_gradient<CO>(a.target, patch, group * CO, voxel, acc[v], sum, squares);
-    else
-      store_outputs<T, CO>(a.y, a.y_first, image, patch, group * CO, voxel, acc[v], sum, squares);
-  }
-  if (!a.partial_sums) return;
-  block_sums<CO>(sum, squares, sums_scratch, thread, kThreads);
-  if (thread == 0)
-    store_sums<CO>(sum, squares, a.partial_sums, patch, a.co, group * CO, part, static_cast<int>(gridDim.x));
+    for (int v = 0; v < n_voxels; v++)
+      if (first + v * kThreads < voxels) f(first + v * kThreads, acc[v]);
+  };
+  finish<T, CO, kBackward>({a.y, a.y_first, image, a.target, patch, group * CO, a.co, a.partial_sums}, sums_scratch,
+                           thread, kThreads, each);
 }
 
 template <class T, int CO, bool kBackward = false>

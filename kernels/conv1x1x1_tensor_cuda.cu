@@ -14,10 +14,10 @@
 // (kernels/tensor_cuda.cuh). The next chunk's quads are on their way while one is multiplied. Weights come from L1, 256
 // bytes per n-tile and chunk, used for VOXELS mma; features pass L1 by.
 //
-// Resources: 128 threads, 256 NT bytes of shared memory. Registers of f16, the most of sm_75, 80, 90 and 120, none
-// spilled: NT = 1, 2, 3, 4: 115, 137, 153, 167; NT = 6, 8, 12: 121, 136, 168. The limits are 128 and 168, 4 and 3
-// blocks in flight: 12 warps or more, each with 2 kB under way (1 kB from NT = 6 on); 3.35 TB/s at 700 ns are 18 kB a
-// multiprocessor.
+// Resources: 128 threads, 256 NT bytes of shared memory. Registers of f16, the most of sm_90, 100 and 120, none
+// spilled: NT = 1, 2, 3, 4: 120, 145, 158, 168; NT = 6, 8: 123, 146; NT = 12: 165, and 186 from sm_100 on, where there
+// are two blocks of it. The limits are 128 and 168, 4 and 3 blocks in flight: 12 warps or more, each with 2 kB under
+// way (1 kB from NT = 6 on); 3.35 TB/s at 700 ns are 18 kB a multiprocessor.
 #include <type_traits>
 
 #include "kernels/conv3d_cuda.h"
@@ -47,8 +47,8 @@ constexpr int fragments_of = (NT <= 4 ? 4 : 2) / (P == Precision::tf32 ? 2 : 1);
 // Blocks in flight, at 168 or 128 registers: by those of accumulators, quads and what becomes of them.
 template <Precision P, int NT>
 constexpr int registers_of = fragments_of<P, NT>*(4 * NT + (P == Precision::tf32 ? 32 : 16));
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 1000
-constexpr int blocks_of_widest = 2;  // 178 registers; of 168, 8 bytes would be spilled
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+constexpr int blocks_of_widest = 2;  // of 168 registers, 84 bytes would be spilled
 #else
 constexpr int blocks_of_widest = 3;
 #endif
@@ -123,7 +123,6 @@ __global__ void __launch_bounds__(kThreads, blocks_per_multiprocessor<P, NT>) co
   const int64_t affine = patch * a.prologue.patch_stride + 4 * t;
   const float* scale = a.prologue.scale ? a.prologue.scale + affine : nullptr;
   const float* shift = a.prologue.scale ? a.prologue.shift + affine : nullptr;
-  const float* slope = a.prologue.slope;
   const int n_chunks = (a.ci + kChunk - 1) / kChunk, n_quads = a.ci / 4 - t;
   const uint2* weights = a.weights + int64_t{group} * n_chunks * steps * NT * 32 + lane;
 
@@ -139,13 +138,19 @@ __global__ void __launch_bounds__(kThreads, blocks_per_multiprocessor<P, NT>) co
         scales[c] = 4 * chunk < n_quads ? scale[chunk * kChunk + c] : 0.0f;
         shifts[c] = 4 * chunk < n_quads ? shift[chunk * kChunk + c] : 0.0f;
       }
-      // Where there is no quad any slope will do: its numbers are zero.
-      const float* slopes = slope ? slope + (4 * chunk < n_quads ? chunk * kChunk + 4 * t : 0) : nullptr;
+      const auto activate_all = [&](auto act) {
 #pragma unroll
-      for (int i = 0; i < n_fragments; i++)
+        for (int i = 0; i < n_fragments; i++)
 #pragma unroll
-        for (int row = 0; row < 2; row++)
-          activated_words_of<P>(fragments[i][row], next[i][row], scales, shifts, slopes);
+          for (int row = 0; row < 2; row++) activated_words_of<P>(fragments[i][row], next[i][row], scales, shifts, act);
+      };
+      if (a.prologue.slope) {
+        // Where there is no quad any slope will do: its numbers are zero.
+        const float* slope = a.prologue.slope + (4 * chunk < n_quads ? chunk * kChunk + 4 * t : 0);
+        activate_all([&](float value, int c) { return prelu(value, slope[c]); });
+      } else {
+        activate_all([](float value, int) { return elu(value); });
+      }
     } else {
 #pragma unroll
       for (int i = 0; i < n_fragments; i++)

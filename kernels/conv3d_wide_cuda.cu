@@ -125,22 +125,16 @@ __global__ void __launch_bounds__(kThreads) conv3d_from_image(ImageArguments a) 
     __syncthreads();  // before the next kz's weights replace these
   }
 
-  float sum[CO] = {}, squares[CO] = {};
   const int vy = origin.y + ty, vz = origin.z + tz;
+  const auto each = [&](auto f) {
 #pragma unroll
-  for (int v = 0; v < kVoxels; v++) {
-    const int vx = origin.x + tx * kVoxels + v;
-    if (vx >= size.w || vy >= size.h || vz >= size.d) continue;
-    const int64_t voxel = (int64_t{vz} * size.h + vy) * size.w + vx;
-    if constexpr (kBackward)
-      store_gradient<CO>(a.target, patch, group * CO, voxel, acc[v], sum, squares);
-    else
-      store_outputs<T, CO>(a.y, a.y_first, nullptr, patch, group * CO, voxel, acc[v], sum, squares);
-  }
-  if (!a.partial_sums) return;
-  block_sums<CO>(sum, squares, sums_scratch, thread, kThreads);
-  if (thread == 0)
-    store_sums<CO>(sum, squares, a.partial_sums, patch, a.co, group * CO, part, static_cast<int>(gridDim.x));
+    for (int v = 0; v < kVoxels; v++) {
+      const int vx = origin.x + tx * kVoxels + v;
+      if (vx < size.w && vy < size.h && vz < size.d) f((int64_t{vz} * size.h + vy) * size.w + vx, acc[v]);
+    }
+  };
+  finish<T, CO, kBackward>({a.y, a.y_first, nullptr, a.target, patch, group * CO, a.co, a.partial_sums}, sums_scratch,
+                           thread, kThreads, each);
 }
 
 template <class T, int kSize, int CO, bool kBackward = false>
@@ -181,7 +175,7 @@ __device__ __forceinline__ void load_plane(float* plane, const StoredQuad<T>* x,
 
 // grid: (tiles of the patch, 1, patches)
 template <class T, int kSize>
-__global__ void __launch_bounds__(kToThreads) conv3d_to_image(ToImage a) {
+__global__ void __launch_bounds__(kToThreads, 4) conv3d_to_image(ToImage a) {
   constexpr int kReach = kSize / 2, kHaloX = kTileX + 2 * kReach, kHaloY = kTileY + 2 * kReach;
   constexpr int kRows = kSize * kSize, kRow = (kSize + 3) / 4 * 4;  // of weights
   static_assert(kPlanePitch >= kHaloX && kHaloY * kPlanePitch >= kTileX * kTileY);

@@ -145,25 +145,19 @@ __global__ void __launch_bounds__(kThreads) conv3x3x3_direct(Arguments a) {
   }
 
   float* image = CO == 1 ? a.image + int64_t{patch} * voxels : nullptr;
-  float sum[CO] = {}, squares[CO] = {};
+  const auto each = [&](auto f) {
 #pragma unroll
-  for (int row = 0; row < kRows; row++) {
-    const int vy = origin.y + ty * kRows + row, vz = origin.z + tz;
+    for (int row = 0; row < kRows; row++) {
+      const int vy = origin.y + ty * kRows + row, vz = origin.z + tz;
 #pragma unroll
-    for (int v = 0; v < kVoxels; v++) {
-      const int vx = origin.x + tx * kVoxels + v;
-      if (vx >= size.w || vy >= size.h || vz >= size.d) continue;
-      const int64_t voxel = (int64_t{vz} * size.h + vy) * size.w + vx;
-      if constexpr (kBackward)
-        store_gradient<CO>(a.target, patch, group * CO, voxel, acc[row][v], sum, squares);
-      else
-        store_outputs<T, CO>(a.y, a.y_first, image, patch, group * CO, voxel, acc[row][v], sum, squares);
+      for (int v = 0; v < kVoxels; v++) {
+        const int vx = origin.x + tx * kVoxels + v;
+        if (vx < size.w && vy < size.h && vz < size.d) f((int64_t{vz} * size.h + vy) * size.w + vx, acc[row][v]);
+      }
     }
-  }
-  if (!a.partial_sums) return;
-  block_sums<CO>(sum, squares, sums_scratch, thread, kThreads);
-  if (thread == 0)
-    store_sums<CO>(sum, squares, a.partial_sums, patch, a.co, group * CO, part, static_cast<int>(gridDim.x));
+  };
+  finish<T, CO, kBackward>({a.y, a.y_first, image, a.target, patch, group * CO, a.co, a.partial_sums}, sums_scratch,
+                           thread, kThreads, each);
 }
 
 template <class T, int CO, bool kBackward = false>

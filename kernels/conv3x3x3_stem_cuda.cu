@@ -64,27 +64,11 @@ __global__ void __launch_bounds__(kThreads) conv3x3x3_stem(ImageArguments a) {
       }
 
   const int vx = x0 + tx, vy = y0 + ty;
-  const bool inside = vx < size.w && vy < size.h;
-  const int64_t voxel = (int64_t{z0} * size.h + vy) * size.w + vx;
-  float sum[CO] = {}, squares[CO] = {};
-  if constexpr (kBackward) {
-    if (inside) store_gradient<CO>(a.target, patch, group * CO, voxel, acc, sum, squares);
-  } else {
-    if (inside) {
-      StoredQuad<T>* y = quads_of<T>(a.y, a.y_first + group * CO, patch) + voxel;
-#pragma unroll
-      for (int c = 0; c < CO; c += 4) store_quad(y + c / 4 * voxels, acc + c);
-    }
-#pragma unroll
-    for (int c = 0; c < CO; c++) {
-      sum[c] = inside ? acc[c] : 0.0f;
-      squares[c] = sum[c] * sum[c];
-    }
-  }
-  if (!a.partial_sums) return;
-  block_sums<CO>(sum, squares, sums_scratch, thread, kThreads);
-  if (thread == 0)
-    store_sums<CO>(sum, squares, a.partial_sums, patch, a.co, group * CO, part, static_cast<int>(gridDim.x));
+  const auto each = [&](auto f) {
+    if (vx < size.w && vy < size.h) f((int64_t{z0} * size.h + vy) * size.w + vx, acc);
+  };
+  finish<T, CO, kBackward>({a.y, a.y_first, nullptr, a.target, patch, group * CO, a.co, a.partial_sums}, sums_scratch,
+                           thread, kThreads, each);
 }
 
 template <class T, int CO, bool kBackward = false>

@@ -25,9 +25,9 @@
 // read 2.03.
 //
 // Registers of f16 on sm_75, 80, 90 and 120 (bf16 and tf32 within 10 of them from 80 on), none spilled:
-//   NT = 1   107, 122, 124, 123 of 128    4 blocks in flight on a multiprocessor of 64 K registers
-//   NT = 2   152, 156, 168, 160 of 168    3 blocks
-//   NT = 3   202, 198, 230, 242 of 255    2 blocks
+//   NT = 1   105, 119, 122, 120 of 128    4 blocks in flight on a multiprocessor of 64 K registers
+//   NT = 2   150, 154, 168, 162 of 168    3 blocks
+//   NT = 3   202, 199, 230, 241 of 255    2 blocks
 // Shared memory: 32,000 bytes and 256 NT of sums.
 //
 // Where a chunk's channels end early, what is missing is zero; a warp with nothing inside the patch does not multiply.
@@ -103,9 +103,10 @@ __device__ __forceinline__ void load_plane(uint4* plane, const StoredQuad<typena
       if (inside[i] && n_quads > 0) {
 #pragma unroll
         for (int q = 0; q < quads; q++) {
+          const float* slopes = slope && q < n_quads ? slope + 4 * q : nullptr;
           if (scale)
             activated_words_of<P>(unit[q], raw[i][q], a + 4 * q, b + 4 * q,
-                                  slope && q < n_quads ? slope + 4 * q : nullptr);
+                                  [&](float t, int c) { return slopes ? prelu(t, slopes[c]) : elu(t); });
           else
             words_of<P>(unit[q], raw[i][q]);
         }

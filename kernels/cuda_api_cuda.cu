@@ -310,7 +310,9 @@ Result conv3d_forward(const Conv3dForward& conv, Stream stream) {
 // ---- training ----
 
 Result conv3d_backward_data(const Conv3dBackwardData& conv, Stream stream) {
-  if (conv.shape.size == 1)
+  if (conv.shape.size > 3)
+    conv3d_wide_backward(conv, stream);
+  else if (conv.shape.size == 1)
     conv1x1x1_backward(conv, stream);
   else if (conv.shape.ci == 1)
     conv3x3x3_stem_backward(conv, stream);
@@ -320,11 +322,18 @@ Result conv3d_backward_data(const Conv3dBackwardData& conv, Stream stream) {
 }
 
 int gradient_parts(const ConvWeights& s, Size3 patch, int n_patches) {
-  return s.size == 1 ? conv1x1x1_gradient_parts(patch, n_patches) : conv3x3x3_gradient_parts(patch, n_patches);
+  return s.size == 1   ? conv1x1x1_gradient_parts(patch, n_patches)
+         : s.size == 3 ? conv3x3x3_gradient_parts(patch, n_patches)
+                       : conv3d_wide_gradient_parts(patch, n_patches);
 }
 
 Result conv3d_backward_weights(const Conv3dBackwardWeights& conv, Stream stream) {
-  conv.shape.size == 1 ? conv1x1x1_gradient(conv, stream) : conv3x3x3_gradient(conv, stream);
+  if (conv.shape.size == 1)
+    conv1x1x1_gradient(conv, stream);
+  else if (conv.shape.size == 3)
+    conv3x3x3_gradient(conv, stream);
+  else
+    conv3d_wide_gradient(conv, stream);
   return launched("the gradient of weights");
 }
 
@@ -506,6 +515,9 @@ constexpr Api api = {
                  .moments_affine = Checked<&moments_affine>::call<"a step of training">,
                  .norm_gradients = Checked<&norm_gradients>::call<"a step of training">,
                  .norm_carry = Checked<&norm_carry>::call<"a step of training">,
+                 .pointwise_parts = pointwise_parts,
+                 .prelu_backward = Checked<&prelu_backward>::call<"a step of training">,
+                 .norm_add_backward = Checked<&norm_add_backward>::call<"a step of training">,
                  .settle_gradients = Checked<&settle_gradients>::call<"a step of training">,
                  .l1_parts = l1_parts,
                  .l1_loss = Checked<&l1_loss>::call<"a step of training">,

@@ -10,4 +10,11 @@ void prelu(Precision precision, const FeatureMaps& maps, Channels x, const float
 void norm_add(Precision precision, const FeatureMaps& maps, Channels x, const DevicePrologue& norm, Channels skip,
               Channels y, Stream stream);
 
+// The ways back, as kernels/cuda_training.h has them.
+int pointwise_parts(Size3 patch);
+void prelu_backward(const FeatureMaps& f, const FeatureMaps& g, Channels x, const float* slope, Channels y,
+                    bool accumulate, float* partial_slopes, Stream stream);
+void norm_add_backward(const FeatureMaps& f, const FeatureMaps& g, Channels x, const float* scale, Channels skip,
+                       Channels y, bool accumulate, float* partial_sums, Stream stream);
+
 }  // namespace sr::cuda

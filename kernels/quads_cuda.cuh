@@ -101,33 +101,31 @@ __device__ __forceinline__ StoredQuad<T>* quads_of(const FeatureMaps& maps, int 
   return reinterpret_cast<StoredQuad<T>*>(data);
 }
 
-// Adds `N` pairs (sum, sum of squares) over the threads of a block, in a fixed order; thread 0 has the result after it.
-// scratch: shared memory for N pairs per warp. All threads of the block take part.
+// Adds `N` numbers over the threads of a block, in a fixed order; thread 0 has the result after it. scratch: shared
+// memory for N numbers per warp. All threads of the block take part.
 template <int N>
-__device__ __forceinline__ void block_sums(float (&sum)[N], float (&squares)[N], float* scratch, int thread,
-                                           int n_threads) {
+__device__ __forceinline__ void block_sums(float (&sum)[N], float* scratch, int thread, int n_threads) {
   const int lane = thread & 31, warp = thread >> 5;
 #pragma unroll
   for (int i = 0; i < N; i++)
 #pragma unroll
-    for (int step = 16; step > 0; step /= 2) {
-      sum[i] += __shfl_xor_sync(0xffffffffu, sum[i], step);
-      squares[i] += __shfl_xor_sync(0xffffffffu, squares[i], step);
-    }
+    for (int step = 16; step > 0; step /= 2) sum[i] += __shfl_xor_sync(0xffffffffu, sum[i], step);
   if (lane == 0)
 #pragma unroll
-    for (int i = 0; i < N; i++) {
-      scratch[(warp * N + i) * 2] = sum[i];
-      scratch[(warp * N + i) * 2 + 1] = squares[i];
-    }
+    for (int i = 0; i < N; i++) scratch[warp * N + i] = sum[i];
   __syncthreads();
   if (thread == 0)
     for (int w = 1; w < n_threads / 32; w++)
 #pragma unroll
-      for (int i = 0; i < N; i++) {
-        sum[i] += scratch[(w * N + i) * 2];
-        squares[i] += scratch[(w * N + i) * 2 + 1];
-      }
+      for (int i = 0; i < N; i++) sum[i] += scratch[w * N + i];
+}
+
+// The same of N pairs (sum, sum of squares), with scratch for as many.
+template <int N>
+__device__ __forceinline__ void block_sums(float (&sum)[N], float (&squares)[N], float* scratch, int thread,
+                                           int n_threads) {
+  block_sums<N>(sum, scratch, thread, n_threads);
+  block_sums<N>(squares, scratch + n_threads / 32 * N, thread, n_threads);
 }
 
 // Writes what block_sums left in thread 0 to its part of partial_sums (kernels/cuda_api.h).
