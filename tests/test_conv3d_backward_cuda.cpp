@@ -13,6 +13,7 @@
 #include "tests/cuda_test_api.h"
 #include "tests/emulation/settings.h"
 #include "tests/on_device.h"
+#include "tests/quads.h"
 
 namespace sr {
 namespace {
@@ -51,8 +52,7 @@ struct Problem {
   // Where a channel of x or y lies in maps of n_channels() rounded up to quads.
   int stored_channels() const { return (n_channels() + 3) / 4 * 4; }
   size_t at(int patch, int channel, int64_t voxel) const {
-    return static_cast<size_t>((int64_t{patch} * stored_channels() + channel / 4 * 4) * voxels + 4 * voxel +
-                               channel % 4);
+    return quad_index(stored_channels(), voxels, patch, channel, voxel);
   }
   int y_channel() const { return (c.ci + 3) / 4 * 4 + 8; }
   std::vector<float> maps(const std::vector<float>& at_x, const std::vector<float>& at_y) const {
@@ -333,17 +333,10 @@ TEST_CASE("the ways back of PReLU and of the sum behind a norm on the device equ
   const int n_channels = 40, n_patches = 2, n_parts = api().training.pointwise_parts(layout.size);
   REQUIRE(n_parts == 2);
   std::mt19937 random(1);
-  std::normal_distribution<float> normal;
-  const auto numbers = [&](int64_t n) {
-    std::vector<float> v(static_cast<size_t>(n));
-    for (float& number : v) number = normal(random);
-    return v;
-  };
-  const auto at = [&](int patch, int c, int64_t v) {
-    return static_cast<size_t>((patch * n_channels + c / 4 * 4) * voxels + 4 * v + c % 4);
-  };
-  const std::vector<float> f = numbers(n_patches * n_channels * voxels), g = numbers(n_patches * n_channels * voxels),
-                           factor = numbers(x.count);
+  const auto at = [&](int patch, int c, int64_t v) { return quad_index(n_channels, voxels, patch, c, v); };
+  const std::vector<float> f = normal_numbers(n_patches * n_channels * voxels, random),
+                           g = normal_numbers(n_patches * n_channels * voxels, random),
+                           factor = normal_numbers(x.count, random);
   const std::vector<double> factors(factor.begin(), factor.end());
   const OnDevice<float> device_factor(factor), device_f(f);
   const auto maps = [&](const OnDevice<float>& data) {

@@ -15,6 +15,7 @@
 #include "tests/emulation/float16.h"
 #include "tests/emulation/settings.h"
 #include "tests/on_device.h"
+#include "tests/quads.h"
 
 namespace sr {
 namespace {
@@ -90,7 +91,7 @@ class Problem {
   int y_first() const { return (from_image() ? 4 : c.ci + 4) + 4; }
   int n_channels() const { return y_first() + (to_image() ? 0 : c.co) + 4; }
   size_t at(int patch, int channel, int64_t voxel) const {
-    return static_cast<size_t>((int64_t{patch} * n_channels() + channel / 4 * 4) * voxels + 4 * voxel + channel % 4);
+    return quad_index(n_channels(), voxels, patch, channel, voxel);
   }
 
   ConvCase c;
@@ -314,22 +315,15 @@ TEST_CASE("PReLU and the sum behind a norm on the device equal the plain loops")
   const Channels x = {0, 12}, skip = {12, 12}, y = {24, 12};
   const int n_channels = 40, n_patches = 2;
   std::mt19937 random(1);
-  std::normal_distribution<float> normal;
-  const auto numbers = [&](int64_t n) {
-    std::vector<float> v(static_cast<size_t>(n));
-    for (float& number : v) number = normal(random);
-    return v;
-  };
-  const std::vector<float> scale = numbers(n_patches * x.count), shift = numbers(n_patches * x.count),
-                           slope = numbers(x.count);
+  const std::vector<float> scale = normal_numbers(n_patches * x.count, random),
+                           shift = normal_numbers(n_patches * x.count, random), slope = normal_numbers(x.count, random);
   const OnDevice<float> device_scale(scale), device_shift(shift), device_slope(slope);
   for (const Precision p : all_precisions)
     for (const bool in_place : {false, true}) {
       INFO(cuda::to_string(p) << (in_place ? ", in place" : ""));
-      const std::vector<float> before = from_stored(to_stored(numbers(n_patches * n_channels * voxels), p), p);
-      const auto at = [&](int patch, int c, int64_t v) {
-        return static_cast<size_t>((patch * n_channels + c / 4 * 4) * voxels + 4 * v + c % 4);
-      };
+      const std::vector<float> before =
+          from_stored(to_stored(normal_numbers(n_patches * n_channels * voxels, random), p), p);
+      const auto at = [&](int patch, int c, int64_t v) { return quad_index(n_channels, voxels, patch, c, v); };
       const OnDevice<char> features(to_stored(before, p));
       const cuda::FeatureMaps maps = {features.data(), layout.size, n_patches, n_channels * voxels};
       const Channels to = in_place ? skip : y;
