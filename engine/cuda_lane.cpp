@@ -144,6 +144,7 @@ void DeviceLane::upload_weights() {
   for (const NormLayer& norm : network_.norms())
     norms_.push_back({upload(norm.gamma), upload(norm.beta), DeviceArray<float>(api_, norm.n_channels),
                       DeviceArray<float>(api_, norm.n_channels)});
+  for (const PReluLayer& prelu : network_.prelus()) slopes_.push_back(upload(prelu.slope));
   finish();
 }
 
@@ -247,37 +248,45 @@ void DeviceLane::conv3d(Channels x, const ConvLayer& conv, Channels y) {
 }
 
 void DeviceLane::norm_elu_conv3d(Channels x, const NormConv& layer, Channels y) {
-  timed(x, layer.conv, y, ", norm, ELU", [&] { forward_norm_elu_conv(x, layer, y); });
-}
-
-void DeviceLane::forward_norm_elu_conv(Channels x, const NormConv& layer, Channels y) {
-  const Norm& norm = norms_[static_cast<size_t>(layer.norm.id)];
-  if (pass_ == Norms::frozen)  // no sums are gathered, and a layer's place among them is not walked
-    return forward_conv(x, layer.conv, y, {norm.frozen_scale.data(), norm.frozen_shift.data(), 0});
-  const int64_t sums = in_scratch(x) ? scratch_sums_.at(x.first) : x.first;
-  sums_of_norm_[static_cast<size_t>(layer.norm.id)] = sums;
-  require(api_, api_.norm_affine(sums_.data() + sums, sums_stride_, n_, x.count,
-                                 static_cast<double>(plan_.layout.size.voxels()), layer.norm.eps, norm.gamma.data(),
-                                 norm.beta.data(), scale_.data(), shift_.data(), affine_stride_, stream_));
-  forward_conv(x, layer.conv, y, {scale_.data(), shift_.data(), affine_stride_});
+  timed(x, layer.conv, y, ", norm, ELU", [&] { forward_conv(x, layer.conv, y, affine(x, layer.norm)); });
 }
 
 void DeviceLane::elu_conv3d(Channels x, const ConvLayer& conv, Channels y) {
-  timed(x, conv, y, ", ELU", [&] { forward_conv(x, conv, y, {ones_.data(), zeros_.data(), 0}); });
+  timed(x, conv, y, ", ELU", [&] { forward_conv(x, conv, y, identity()); });
 }
 
-// What supports() refuses a network for before it comes here.
-void DeviceLane::prelu_conv3d(Channels, const PReluConv&, Channels) {
-  throw Error(Status::device_trouble, "PReLU is not offered on GPUs");
+void DeviceLane::prelu_conv3d(Channels x, const PReluConv& layer, Channels y) {
+  timed(x, layer.conv, y, ", PReLU", [&] { forward_conv(x, layer.conv, y, with(layer.prelu, identity())); });
 }
-void DeviceLane::norm_prelu_conv3d(Channels, const NormPReluConv&, Channels) {
-  throw Error(Status::device_trouble, "PReLU is not offered on GPUs");
+
+void DeviceLane::norm_prelu_conv3d(Channels x, const NormPReluConv& layer, Channels y) {
+  timed(x, layer.conv, y, ", norm, PReLU",
+        [&] { forward_conv(x, layer.conv, y, with(layer.prelu, affine(x, layer.norm))); });
 }
-void DeviceLane::prelu(Channels, const PReluLayer&, Channels) {
-  throw Error(Status::device_trouble, "PReLU is not offered on GPUs");
+
+void DeviceLane::prelu(Channels x, const PReluLayer& layer, Channels y) {
+  require(api_, api_.prelu(precision_, operand(x).maps, x, slopes_[static_cast<size_t>(layer.id)].data(), y, stream_));
 }
-void DeviceLane::norm_add(Channels, const NormLayer&, Channels, Channels) {
-  throw Error(Status::device_trouble, "residual blocks are not offered on GPUs");
+
+void DeviceLane::norm_add(Channels x, const NormLayer& norm, Channels skip, Channels y) {
+  require(api_, api_.norm_add(precision_, operand(x).maps, x, affine(x, norm), skip, y, stream_));
+}
+
+cuda::DevicePrologue DeviceLane::affine(Channels x, const NormLayer& layer) {
+  const Norm& norm = norms_[static_cast<size_t>(layer.id)];
+  if (pass_ == Norms::frozen)  // no sums are gathered, and a layer's place among them is not walked
+    return {.scale = norm.frozen_scale.data(), .shift = norm.frozen_shift.data()};
+  const int64_t sums = in_scratch(x) ? scratch_sums_.at(x.first) : x.first;
+  sums_of_norm_[static_cast<size_t>(layer.id)] = sums;
+  require(api_, api_.norm_affine(sums_.data() + sums, sums_stride_, n_, x.count,
+                                 static_cast<double>(plan_.layout.size.voxels()), layer.eps, norm.gamma.data(),
+                                 norm.beta.data(), scale_.data(), shift_.data(), affine_stride_, stream_));
+  return {.scale = scale_.data(), .shift = shift_.data(), .patch_stride = affine_stride_};
+}
+
+cuda::DevicePrologue DeviceLane::with(const PReluLayer& prelu, cuda::DevicePrologue prologue) const {
+  prologue.slope = slopes_[static_cast<size_t>(prelu.id)].data();
+  return prologue;
 }
 
 void DeviceLane::add(Channels, Channels) {  // the only one: image onto output
@@ -293,7 +302,7 @@ cuda::Operand DeviceLane::operand(Channels c) const {
 
 void DeviceLane::forward_conv(Channels x, const ConvLayer& conv, Channels y, cuda::DevicePrologue prologue) {
   const Conv& device = convs_[static_cast<size_t>(conv.id)];
-  const bool gather_sums = pass_ != Norms::frozen && y.first != plan_.output.first;
+  const bool gather_sums = !norms_.empty() && pass_ != Norms::frozen && y.first != plan_.output.first;
   require(api_, api_.conv3d_forward({.precision = precision_,
                                      .shape = conv.view(),
                                      .packed_weights = device.weights.data(),

@@ -89,7 +89,11 @@ class DeviceLane : public PatchOps {
   void add(Channels x, Channels y) override;
   template <class F>
   void timed(Channels x, const ConvLayer& conv, Channels y, const char* before, F run);
-  void forward_norm_elu_conv(Channels x, const NormConv& layer, Channels y);
+  // What a layer's prologue is: the norm of x's channels, whose numbers hold until the next layer's; or an affine that
+  // changes nothing. With an activation behind it, ELU or a PReLU's.
+  cuda::DevicePrologue affine(Channels x, const NormLayer& norm);
+  cuda::DevicePrologue identity() const { return {.scale = ones_.data(), .shift = zeros_.data()}; }
+  cuda::DevicePrologue with(const PReluLayer& prelu, cuda::DevicePrologue prologue) const;
   void forward_conv(Channels x, const ConvLayer& conv, Channels y, cuda::DevicePrologue prologue);
   cuda::Operand operand(Channels c) const;
 
@@ -102,8 +106,9 @@ class DeviceLane : public PatchOps {
   cuda::Stream stream_ = nullptr;
   std::map<std::pair<int, Norms>, cuda::Graph> graphs_;
 
-  std::vector<Conv> convs_;  // by id
-  std::vector<Norm> norms_;  // by id
+  std::vector<Conv> convs_;                 // by id
+  std::vector<Norm> norms_;                 // by id
+  std::vector<DeviceArray<float>> slopes_;  // of PReLUs, by id
   DeviceArray<char> features_;
   DeviceArray<float> image_, output_;  // [batch][voxel]
   DeviceArray<float> partial_sums_;    // of the layer at work

@@ -1,7 +1,7 @@
-// 1x1x1 convolutions on CUDA cores: the compressors (up to 504 channels -> 2k), the bottlenecks (batch-norm and ELU on
-// the way in, -> 4k), the reconstruction's first layer (-> 8k) and the combination (-> 1).
+// 1x1x1 convolutions on CUDA cores: the compressors (up to 504 channels -> 2k), the bottlenecks (batch-norm and
+// activation on the way in, -> 4k), the reconstruction's first layer (-> 8k) and the combination (-> 1).
 //
-//   y[co](v) = bias[co] + sum over ci of weight[co][ci] * a[ci](v),   a = x or elu(scale x + shift)
+//   y[co](v) = bias[co] + sum over ci of weight[co][ci] * a[ci](v),   a = x or act(scale x + shift)
 //
 // No voxel meets another, so inputs go from device memory to registers: a thread makes CO channels of VOXELS voxels
 // that lie a block's width apart, every load of a warp is 32 neighbouring quads. Weights lie in shared memory, 32 input
@@ -31,6 +31,10 @@ constexpr int voxels_of = CO == 48   ? 2
                           : CO >= 4  ? 8
                                      : 4;
 
+// On a multiprocessor, of 64 registers a thread; 0: as many as there is room for.
+template <int CO>
+constexpr int blocks_in_flight = CO == 1 ? 8 : 0;
+
 // f(std::integral_constant<int, CO>) for the group of a layer with co outputs.
 template <class F>
 auto with_group(int co, F f) {
@@ -50,7 +54,7 @@ struct Arguments : ConvArguments<float> {  // weights: [co / CO][ci][CO]
 
 // grid: (runs of voxels of the patch, co / CO, patches)
 template <class T, int CO, bool kBackward>
-__global__ void __launch_bounds__(kThreads) conv1x1x1(Arguments a) {
+__global__ void __launch_bounds__(kThreads, blocks_in_flight<CO>) conv1x1x1(Arguments a) {
   constexpr int n_voxels = voxels_of<CO>;
   SR_SHARED(float, weights, [kChunk * CO]);
   SR_SHARED(float, sums_scratch, [kThreads / 32 * CO * 2]);
@@ -70,8 +74,6 @@ __global__ void __launch_bounds__(kThreads) conv1x1x1(Arguments a) {
   }
 
   const StoredQuad<T>* x = quads_of<T>(a.x, a.x_first, patch);
-  const float* scale = a.prologue.scale ? a.prologue.scale + patch * a.prologue.patch_stride : nullptr;
-  const float* shift = a.prologue.scale ? a.prologue.shift + patch * a.prologue.patch_stride : nullptr;
   for (int chunk = 0; chunk < a.ci; chunk += kChunk) {
     const int n = min(kChunk, a.ci - chunk);
     const float* w = a.weights + (int64_t{group} * a.ci + chunk) * CO;
@@ -80,6 +82,7 @@ __global__ void __launch_bounds__(kThreads) conv1x1x1(Arguments a) {
     __syncthreads();
 #pragma unroll 2
     for (int ci = 0; ci < n; ci += 4) {
+      const Activation activation = activation_of(a.prologue, patch, chunk + ci);
       Quad in[n_voxels];
 #pragma unroll
       for (int v = 0; v < n_voxels; v++) {
@@ -87,8 +90,7 @@ __global__ void __launch_bounds__(kThreads) conv1x1x1(Arguments a) {
         if (kBackward && a.ci == 1)
           in[v] = {a.image[int64_t{patch} * voxels + voxel]};
         else
-          in[v] = load_quad(x + int64_t{(chunk + ci) / 4} * voxels + voxel);
-        if (scale) in[v] = activate(in[v], scale + chunk + ci, shift + chunk + ci);
+          in[v] = activate(load_quad(x + int64_t{(chunk + ci) / 4} * voxels + voxel), activation);
       }
 #pragma unroll
       for (int i = 0; i < 4; i++)
@@ -103,20 +105,13 @@ __global__ void __launch_bounds__(kThreads) conv1x1x1(Arguments a) {
   }
 
   float* image = CO == 1 ? a.image + int64_t{patch} * voxels : nullptr;
-  float sum[CO] = {}, squares[CO] = {};
+  const auto each = [&](auto f) {
 #pragma unroll
-  for (int v = 0; v < n_voxels; v++) {
-    const int voxel = first + v * kThreads;
-    if (voxel >= voxels) continue;
-    if constexpr (kBackward)
-      store_gradient<CO>(a.target, patch, group * CO, voxel, acc[v], sum, squares);
-    else
-      store_outputs<T, CO>(a.y, a.y_first, image, patch, group * CO, voxel, acc[v], sum, squares);
-  }
-  if (!a.partial_sums) return;
-  block_sums<CO>(sum, squares, sums_scratch, thread, kThreads);
-  if (thread == 0)
-    store_sums<CO>(sum, squares, a.partial_sums, patch, a.co, group * CO, part, static_cast<int>(gridDim.x));
+    for (int v = 0; v < n_voxels; v++)
+      if (first + v * kThreads < voxels) f(first + v * kThreads, acc[v]);
+  };
+  finish<T, CO, kBackward>({a.y, a.y_first, image, a.target, patch, group * CO, a.co, a.partial_sums}, sums_scratch,
+                           thread, kThreads, each);
 }
 
 template <class T, int CO, bool kBackward = false>

@@ -1,6 +1,6 @@
 // The gradient of 1x1x1 weights on CUDA cores, a product of two tall matrices:
 //
-//   dweight[co][ci] = sum over patches, v of dy[co](v) a[ci](v),   a = x or elu(scale x + shift)
+//   dweight[co][ci] = sum over patches, v of dy[co](v) a[ci](v),   a = x or act(scale x + shift)
 //
 // A block gathers 32 inputs x CO outputs over its share of the batch, 64 voxels at a time in shared memory. A thread
 // has 4 x 4 of them in registers, for every kSlices-th voxel: 16 multiply-adds to two 16-byte reads, of which those of
@@ -49,14 +49,13 @@ __global__ void __launch_bounds__(threads_of<CO>) conv1x1x1_gradient(GradientArg
   float acc[4][4] = {};  // [co][ci]
   for (int step = share.first; step < share.last; step++) {
     const int patch = step / per_patch, at = step % per_patch * kVoxels;
-    const float* scale = a.prologue.scale ? a.prologue.scale + patch * a.prologue.patch_stride + ci : nullptr;
-    const float* shift = a.prologue.scale ? a.prologue.shift + patch * a.prologue.patch_stride + ci : nullptr;
     for (int i = thread; i < kVoxels * kInQuads; i += kThreads) {
       const int quad = i % kInQuads, voxel = at + i / kInQuads;
       Quad q = {};
       if (voxel < voxels && ci + 4 * quad < a.ci) {
-        q = load_quad(quads_of<float>(a.x, a.x_first + ci + 4 * quad, patch) + voxel);
-        if (scale) q = activate(q, scale + 4 * quad, shift + 4 * quad);
+        const int channel = ci + 4 * quad;
+        q = activate(load_quad(quads_of<float>(a.x, a.x_first + channel, patch) + voxel),
+                     activation_of(a.prologue, patch, channel));
       }
       store_quad(inputs + i, q.c);
     }

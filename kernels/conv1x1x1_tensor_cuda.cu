@@ -1,7 +1,7 @@
 // 1x1x1 convolutions on tensor cores (f16, bf16, tf32): the compressors (up to 504 channels -> 2k), the bottlenecks
 // (batch-norm and ELU on the way in, -> 4k) and the reconstruction's first layer (-> 8k).
 //
-//   y[co](v) = bias[co] + sum over ci of weight[co][ci] * a[ci](v),   a = x or elu(scale x + shift)
+//   y[co](v) = bias[co] + sum over ci of weight[co][ci] * a[ci](v),   a = x or act(scale x + shift)
 //
 // A product of two matrices that is bound by device memory: 504 f16 channels of a voxel are 1 kB, which reach a
 // multiprocessor of an H100 in 70 clocks, and 32 x 3 / 16 = 6 mma (k = 12), which take about 10. So nothing goes
@@ -14,10 +14,10 @@
 // (kernels/tensor_cuda.cuh). The next chunk's quads are on their way while one is multiplied. Weights come from L1, 256
 // bytes per n-tile and chunk, used for VOXELS mma; features pass L1 by.
 //
-// Resources: 128 threads, 256 NT bytes of shared memory. Registers of f16, the most of sm_75, 80, 90 and 120, none
-// spilled: NT = 1, 2, 3, 4: 115, 137, 153, 167; NT = 6, 8, 12: 121, 136, 168. The limits are 128 and 168, 4 and 3
-// blocks in flight: 12 warps or more, each with 2 kB under way (1 kB from NT = 6 on); 3.35 TB/s at 700 ns are 18 kB a
-// multiprocessor.
+// Resources: 128 threads, 256 NT bytes of shared memory. Registers of f16, the most of sm_90, 100 and 120, none
+// spilled: NT = 1, 2, 3, 4: 120, 145, 158, 168; NT = 6, 8: 123, 146; NT = 12: 165, and 186 from sm_100 on, where there
+// are two blocks of it. The limits are 128 and 168, 4 and 3 blocks in flight: 12 warps or more, each with 2 kB under
+// way (1 kB from NT = 6 on); 3.35 TB/s at 700 ns are 18 kB a multiprocessor.
 #include <type_traits>
 
 #include "kernels/conv3d_cuda.h"
@@ -47,8 +47,8 @@ constexpr int fragments_of = (NT <= 4 ? 4 : 2) / (P == Precision::tf32 ? 2 : 1);
 // Blocks in flight, at 168 or 128 registers: by those of accumulators, quads and what becomes of them.
 template <Precision P, int NT>
 constexpr int registers_of = fragments_of<P, NT>*(4 * NT + (P == Precision::tf32 ? 32 : 16));
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 1000
-constexpr int blocks_of_widest = 2;  // 178 registers; of 168, 8 bytes would be spilled
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+constexpr int blocks_of_widest = 2;  // of 168 registers, 84 bytes would be spilled
 #else
 constexpr int blocks_of_widest = 3;
 #endif
@@ -138,10 +138,19 @@ __global__ void __launch_bounds__(kThreads, blocks_per_multiprocessor<P, NT>) co
         scales[c] = 4 * chunk < n_quads ? scale[chunk * kChunk + c] : 0.0f;
         shifts[c] = 4 * chunk < n_quads ? shift[chunk * kChunk + c] : 0.0f;
       }
+      const auto activate_all = [&](auto act) {
 #pragma unroll
-      for (int i = 0; i < n_fragments; i++)
+        for (int i = 0; i < n_fragments; i++)
 #pragma unroll
-        for (int row = 0; row < 2; row++) activated_words_of<P>(fragments[i][row], next[i][row], scales, shifts);
+          for (int row = 0; row < 2; row++) activated_words_of<P>(fragments[i][row], next[i][row], scales, shifts, act);
+      };
+      if (a.prologue.slope) {
+        // Where there is no quad any slope will do: its numbers are zero.
+        const float* slope = a.prologue.slope + (4 * chunk < n_quads ? chunk * kChunk + 4 * t : 0);
+        activate_all([&](float value, int c) { return prelu(value, slope[c]); });
+      } else {
+        activate_all([](float value, int) { return elu(value); });
+      }
     } else {
 #pragma unroll
       for (int i = 0; i < n_fragments; i++)

@@ -38,11 +38,20 @@ int64_t conv1x1x1_tensor_packed_bytes(const ConvWeights& shape, Precision precis
 void conv1x1x1_tensor_pack(const ConvWeights& conv, Precision precision, void* packed);
 void conv1x1x1_tensor_forward(const Conv3dForward& conv, Stream stream);
 
-// Gradients of weights, float32. x: channels, a multiple of 4, or with 3x3x3 an image; dy: channels, a multiple of 4,
-// or an image. partial[part][co][ci][tap], *_parts() parts.
+// 5x5x5 and 9x9x9, of one channel in or one out, the others a multiple of 4; an image in and an image out are float32
+// in every precision.
+int conv3d_wide_parts(Size3 patch);
+void conv3d_wide_pack(const ConvWeights& conv, float* packed);  // size^3 ci co floats
+void conv3d_wide_forward(const Conv3dForward& conv, Stream stream);
+void conv3d_wide_backward(const Conv3dBackwardData& conv, Stream stream);  // of an image of gradients
+
+// Gradients of weights, float32. x: channels, a multiple of 4, or with 3x3x3 and more an image; dy: channels, a
+// multiple of 4, or an image; of 5x5x5 and 9x9x9 one of them an image. partial[part][co][ci][tap], *_parts() parts.
 int conv3x3x3_gradient_parts(Size3 patch, int n_patches);
 void conv3x3x3_gradient(const Conv3dBackwardWeights& conv, Stream stream);
 int conv1x1x1_gradient_parts(Size3 patch, int n_patches);
 void conv1x1x1_gradient(const Conv3dBackwardWeights& conv, Stream stream);
+int conv3d_wide_gradient_parts(Size3 patch, int n_patches);
+void conv3d_wide_gradient(const Conv3dBackwardWeights& conv, Stream stream);
 
 }  // namespace sr::cuda

@@ -1,6 +1,6 @@
-// 3x3x3 convolution on CUDA cores, all 27 taps multiplied, with batch-norm and ELU on the way in:
+// 3x3x3 convolution on CUDA cores, all 27 taps multiplied, with batch-norm and activation on the way in:
 //
-//   y[co](v) = bias[co] + sum over ci, tap of weight[co][ci][tap] * elu(scale[ci] x[ci](v + tap) + shift[ci])
+//   y[co](v) = bias[co] + sum over ci, tap of weight[co][ci][tap] * act(scale[ci] x[ci](v + tap) + shift[ci])
 //
 // What a feature unit does (24, 36, 48 or 4k channels -> k), and with CO = 1 the last layer of "-r".
 //
@@ -52,15 +52,13 @@ struct Arguments : ConvArguments<float> {  // weights: [co / CO][ci][27][CO]
 // Loads a quad of input channels of the block's tile and its halo, activated, zero outside the patch.
 template <class T>
 __device__ __forceinline__ void load_tile(float* tile, const StoredQuad<T>* x, Size3 size, int3 origin,
-                                          const float* scale, const float* shift, int thread) {
+                                          const Activation& activation, int thread) {
   for (int i = thread; i < kHaloX * kHaloY * kHaloZ; i += kThreads) {
     const int tx = i % kHaloX, ty = i / kHaloX % kHaloY, tz = i / (kHaloX * kHaloY);
     const int vx = origin.x + tx - 1, vy = origin.y + ty - 1, vz = origin.z + tz - 1;
     Quad a = {};
-    if (vx >= 0 && vx < size.w && vy >= 0 && vy < size.h && vz >= 0 && vz < size.d) {
-      a = load_quad(x + (int64_t{vz} * size.h + vy) * size.w + vx);
-      if (scale) a = activate(a, scale, shift);
-    }
+    if (vx >= 0 && vx < size.w && vy >= 0 && vy < size.h && vz >= 0 && vz < size.d)
+      a = activate(load_quad(x + (int64_t{vz} * size.h + vy) * size.w + vx), activation);
     float* p = tile + tz * kPlane + ty * kPitch + tx;
 #pragma unroll
     for (int c = 0; c < 4; c++) p[c * kChannel] = a.c[c];
@@ -137,9 +135,7 @@ __global__ void __launch_bounds__(kThreads) conv3x3x3_direct(Arguments a) {
   const StoredQuad<T>* x = quads_of<T>(a.x, a.x_first, patch);
   const float* corner = tile + tz * kPlane + ty * kRows * kPitch + tx * kVoxels;
   for (int ci = 0; ci < a.ci; ci += 4) {
-    const float* scale = a.prologue.scale ? a.prologue.scale + patch * a.prologue.patch_stride + ci : nullptr;
-    const float* shift = a.prologue.scale ? a.prologue.shift + patch * a.prologue.patch_stride + ci : nullptr;
-    load_tile<T>(tile, x + ci / 4 * voxels, size, origin, scale, shift, thread);
+    load_tile<T>(tile, x + ci / 4 * voxels, size, origin, activation_of(a.prologue, patch, ci), thread);
     const float* w = a.weights + (int64_t{group} * a.ci + ci) * 27 * CO;
     for (int i = thread; i < 4 * 27 * CO; i += kThreads) weights[i] = w[i];
     __syncthreads();
@@ -149,25 +145,19 @@ __global__ void __launch_bounds__(kThreads) conv3x3x3_direct(Arguments a) {
   }
 
   float* image = CO == 1 ? a.image + int64_t{patch} * voxels : nullptr;
-  float sum[CO] = {}, squares[CO] = {};
+  const auto each = [&](auto f) {
 #pragma unroll
-  for (int row = 0; row < kRows; row++) {
-    const int vy = origin.y + ty * kRows + row, vz = origin.z + tz;
+    for (int row = 0; row < kRows; row++) {
+      const int vy = origin.y + ty * kRows + row, vz = origin.z + tz;
 #pragma unroll
-    for (int v = 0; v < kVoxels; v++) {
-      const int vx = origin.x + tx * kVoxels + v;
-      if (vx >= size.w || vy >= size.h || vz >= size.d) continue;
-      const int64_t voxel = (int64_t{vz} * size.h + vy) * size.w + vx;
-      if constexpr (kBackward)
-        store_gradient<CO>(a.target, patch, group * CO, voxel, acc[row][v], sum, squares);
-      else
-        store_outputs<T, CO>(a.y, a.y_first, image, patch, group * CO, voxel, acc[row][v], sum, squares);
+      for (int v = 0; v < kVoxels; v++) {
+        const int vx = origin.x + tx * kVoxels + v;
+        if (vx < size.w && vy < size.h && vz < size.d) f((int64_t{vz} * size.h + vy) * size.w + vx, acc[row][v]);
+      }
     }
-  }
-  if (!a.partial_sums) return;
-  block_sums<CO>(sum, squares, sums_scratch, thread, kThreads);
-  if (thread == 0)
-    store_sums<CO>(sum, squares, a.partial_sums, patch, a.co, group * CO, part, static_cast<int>(gridDim.x));
+  };
+  finish<T, CO, kBackward>({a.y, a.y_first, image, a.target, patch, group * CO, a.co, a.partial_sums}, sums_scratch,
+                           thread, kThreads, each);
 }
 
 template <class T, int CO, bool kBackward = false>

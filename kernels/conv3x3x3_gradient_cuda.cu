@@ -1,6 +1,6 @@
 // The gradient of 3x3x3 weights on CUDA cores:
 //
-//   dweight[co][ci][tap] = sum over patches, v of dy[co](v) a[ci](v + tap),   a = x or elu(scale x + shift)
+//   dweight[co][ci][tap] = sum over patches, v of dy[co](v) a[ci](v + tap),   a = x or act(scale x + shift)
 //
 // A block gathers 4 input channels x 27 taps x CO outputs over its share of the batch, tile by tile (20 x 4 x 4
 // voxels), in registers: a thread has one channel, one (kz, ky) and all kx, 3 CO sums, for every eighth row of the
@@ -38,8 +38,7 @@ __device__ __forceinline__ void load_inputs(float* tile, const GradientArguments
                                             int thread) {
   const Size3 size = a.size;
   const int64_t voxels = int64_t{size.d} * size.h * size.w;
-  const float* scale = a.prologue.scale ? a.prologue.scale + patch * a.prologue.patch_stride + ci : nullptr;
-  const float* shift = a.prologue.scale ? a.prologue.shift + patch * a.prologue.patch_stride + ci : nullptr;
+  const Activation activation = activation_of(a.prologue, patch, ci);
   for (int i = thread; i < kChannel; i += kThreads) {
     const int vx = origin.x + i % kHaloX - 1, vy = origin.y + i / kHaloX % kHaloY - 1, vz = origin.z + i / kPlane - 1;
     Quad q = {};
@@ -48,8 +47,7 @@ __device__ __forceinline__ void load_inputs(float* tile, const GradientArguments
       if (a.x_image) {
         q.c[0] = a.x_image[patch * voxels + voxel];
       } else {
-        q = load_quad(quads_of<float>(a.x, a.x_first + ci, patch) + voxel);
-        if (scale) q = activate(q, scale, shift);
+        q = activate(load_quad(quads_of<float>(a.x, a.x_first + ci, patch) + voxel), activation);
       }
     }
 #pragma unroll

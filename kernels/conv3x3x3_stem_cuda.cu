@@ -25,19 +25,9 @@ int group_of(int co) {
   return 4;
 }
 
-struct Arguments {
-  const float* image;
-  FeatureMaps y;
-  int y_first, co;
-  const float* weights;   // [co / CO][27][CO]
-  const float* bias;      // or null
-  float* partial_sums;    // or null
-  GradientTarget target;  // backward: where the output goes
-};
-
-// grid: (tiles of the patch, co / CO, patches)
+// Weights: [co / CO][27][CO]. grid: (tiles of the patch, co / CO, patches)
 template <class T, int CO, bool kBackward>
-__global__ void __launch_bounds__(kThreads) conv3x3x3_stem(Arguments a) {
+__global__ void __launch_bounds__(kThreads) conv3x3x3_stem(ImageArguments a) {
   SR_SHARED(float, tile, [3 * kHaloY * kHaloX]);
   SR_SHARED(float, weights, [27 * CO]);
   SR_SHARED(float, sums_scratch, [kThreads / 32 * CO * 2]);
@@ -74,33 +64,17 @@ __global__ void __launch_bounds__(kThreads) conv3x3x3_stem(Arguments a) {
       }
 
   const int vx = x0 + tx, vy = y0 + ty;
-  const bool inside = vx < size.w && vy < size.h;
-  const int64_t voxel = (int64_t{z0} * size.h + vy) * size.w + vx;
-  float sum[CO] = {}, squares[CO] = {};
-  if constexpr (kBackward) {
-    if (inside) store_gradient<CO>(a.target, patch, group * CO, voxel, acc, sum, squares);
-  } else {
-    if (inside) {
-      StoredQuad<T>* y = quads_of<T>(a.y, a.y_first + group * CO, patch) + voxel;
-#pragma unroll
-      for (int c = 0; c < CO; c += 4) store_quad(y + c / 4 * voxels, acc + c);
-    }
-#pragma unroll
-    for (int c = 0; c < CO; c++) {
-      sum[c] = inside ? acc[c] : 0.0f;
-      squares[c] = sum[c] * sum[c];
-    }
-  }
-  if (!a.partial_sums) return;
-  block_sums<CO>(sum, squares, sums_scratch, thread, kThreads);
-  if (thread == 0)
-    store_sums<CO>(sum, squares, a.partial_sums, patch, a.co, group * CO, part, static_cast<int>(gridDim.x));
+  const auto each = [&](auto f) {
+    if (vx < size.w && vy < size.h) f((int64_t{z0} * size.h + vy) * size.w + vx, acc);
+  };
+  finish<T, CO, kBackward>({a.y, a.y_first, nullptr, a.target, patch, group * CO, a.co, a.partial_sums}, sums_scratch,
+                           thread, kThreads, each);
 }
 
 template <class T, int CO, bool kBackward = false>
-void launch(const Arguments& a, Size3 size, int n_patches, Stream stream) {
-  const dim3 grid(static_cast<unsigned>(blocks_of(size)), static_cast<unsigned>(a.co / CO),
-                  static_cast<unsigned>(n_patches));
+void launch(const ImageArguments& a, Stream stream) {
+  const dim3 grid(static_cast<unsigned>(blocks_of(a.y.size)), static_cast<unsigned>(a.co / CO),
+                  static_cast<unsigned>(a.y.n_patches));
   SR_LAUNCH((conv3x3x3_stem<T, CO, kBackward>), grid, dim3(kThreads), 0, static_cast<cudaStream_t>(stream), a);
 }
 
@@ -118,30 +92,16 @@ void conv3x3x3_stem_pack(const ConvWeights& conv, float* packed) {
 }
 
 void conv3x3x3_stem_forward(const Conv3dForward& f, Stream stream) {
-  const Arguments a = {
-      f.x.image,      f.y.maps, f.y.channels.first, f.shape.co, static_cast<const float*>(f.packed_weights), f.bias,
-      f.partial_sums, {}};
-  const Size3 size = f.y.maps.size;
-  const int n = f.y.maps.n_patches;
+  const ImageArguments a = image_arguments_of(f);
   with_storage(f.precision, [&](auto zero) {
     using T = decltype(zero);
-    with_constant<4, 8, 16, 24>(group_of(f.shape.co), [&](auto group) { launch<T, group()>(a, size, n, stream); });
+    with_constant<4, 8, 16, 24>(group_of(a.co), [&](auto group) { launch<T, group()>(a, stream); });
   });
 }
 
 void conv3x3x3_stem_backward(const Conv3dBackwardData& b, Stream stream) {
-  const Arguments a = {.image = b.dy.image,
-                       .y = b.g,
-                       .y_first = b.x.first,
-                       .co = b.shape.co,
-                       .weights = static_cast<const float*>(b.packed_weights),
-                       .bias = nullptr,
-                       .partial_sums = b.partial_sums,
-                       .target = target_of(b)};
-  const Size3 size = b.f.size;
-  const int n = b.f.n_patches;
-  with_constant<4, 8, 16, 24>(group_of(b.shape.co),
-                              [&](auto group) { launch<float, group(), true>(a, size, n, stream); });
+  const ImageArguments a = image_arguments_of(b);
+  with_constant<4, 8, 16, 24>(group_of(a.co), [&](auto group) { launch<float, group(), true>(a, stream); });
 }
 
 }  // namespace sr::cuda

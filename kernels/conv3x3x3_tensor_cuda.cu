@@ -1,6 +1,6 @@
-// 3x3x3 convolution on tensor cores (f16, bf16, tf32), with batch-norm and ELU on the way in:
+// 3x3x3 convolution on tensor cores (f16, bf16, tf32), with batch-norm and activation on the way in:
 //
-//   y[co](v) = bias[co] + sum over ci, tap of weight[co][ci][tap] * elu(scale[ci] x[ci](v + tap) + shift[ci])
+//   y[co](v) = bias[co] + sum over ci, tap of weight[co][ci][tap] * act(scale[ci] x[ci](v + tap) + shift[ci])
 //
 // What a feature unit does (24, 36, 48 or 4k channels -> k). Sums are float32; the activated input and the weights are
 // rounded to the operand type.
@@ -25,9 +25,9 @@
 // read 2.03.
 //
 // Registers of f16 on sm_75, 80, 90 and 120 (bf16 and tf32 within 10 of them from 80 on), none spilled:
-//   NT = 1   107, 122, 124, 123 of 128    4 blocks in flight on a multiprocessor of 64 K registers
-//   NT = 2   152, 156, 168, 160 of 168    3 blocks
-//   NT = 3   202, 198, 230, 242 of 255    2 blocks
+//   NT = 1   105, 119, 122, 120 of 128    4 blocks in flight on a multiprocessor of 64 K registers
+//   NT = 2   150, 154, 168, 162 of 168    3 blocks
+//   NT = 3   202, 199, 230, 241 of 255    2 blocks
 // Shared memory: 32,000 bytes and 256 NT of sums.
 //
 // Where a chunk's channels end early, what is missing is zero; a warp with nothing inside the patch does not multiply.
@@ -71,7 +71,7 @@ using Arguments = ConvArguments<uint2>;  // weights: [group][chunk][kx][kz][ky][
 template <Precision P, int LOADS>
 __device__ __forceinline__ void load_plane(uint4* plane, const StoredQuad<typename TensorOperand<P>::Storage>* x,
                                            int n_quads, int64_t voxels, Size3 size, int3 origin, const float* scale,
-                                           const float* shift, int thread) {
+                                           const float* shift, const float* slope, int thread) {
   using Stored = StoredQuad<typename TensorOperand<P>::Storage>;
   constexpr int quads = TensorOperand<P>::per_word, words = 4 / quads;  // words of a quad
 #pragma unroll 1
@@ -103,8 +103,10 @@ __device__ __forceinline__ void load_plane(uint4* plane, const StoredQuad<typena
       if (inside[i] && n_quads > 0) {
 #pragma unroll
         for (int q = 0; q < quads; q++) {
+          const float* slopes = slope && q < n_quads ? slope + 4 * q : nullptr;
           if (scale)
-            activated_words_of<P>(unit[q], raw[i][q], a + 4 * q, b + 4 * q);
+            activated_words_of<P>(unit[q], raw[i][q], a + 4 * q, b + 4 * q,
+                                  [&](float t, int c) { return slopes ? prelu(t, slopes[c]) : elu(t); });
           else
             words_of<P>(unit[q], raw[i][q]);
         }
@@ -188,8 +190,9 @@ __global__ void __launch_bounds__(kThreads, blocks_per_multiprocessor<NT>) conv3
       const int quad = (2 * chunk + plane) * quads;
       const float* scale = a.prologue.scale ? a.prologue.scale + affine + 4 * quad : nullptr;
       const float* shift = a.prologue.scale ? a.prologue.shift + affine + 4 * quad : nullptr;
+      const float* slope = a.prologue.slope ? a.prologue.slope + 4 * quad : nullptr;
       load_plane<P, loads_of<NT>>(tile + plane * kHaloVoxels, quads_of<T>(a.x, a.x_first + 4 * quad, patch),
-                                  a.ci / 4 - quad, voxels, size, origin, scale, shift, thread);
+                                  a.ci / 4 - quad, voxels, size, origin, scale, shift, slope, thread);
     }
     __syncthreads();
     if (first_z < size.d) multiply_chunk<P, NT>(acc, row, weights + chunk * (27 * NT * 32));

@@ -14,7 +14,7 @@
 
 namespace sr::cuda {
 
-inline constexpr int api_version = 4;
+inline constexpr int api_version = 5;
 
 // y = conv(prologue(x)) + bias, and the sums of y's channels: partial_sums[((p * co + c) * n_parts + part) * 2 + {0,
 // 1}] receives sum and sum of squares of the voxels of each part of the patch, n_parts = conv3d_parts(); null: nobody
@@ -126,6 +126,11 @@ struct Api {
                         int64_t affine_stride, Stream stream);
   Result (*gather_patches)(const PatchTransfer& transfer, Stream stream);
   Result (*merge_patches)(const PatchTransfer& transfer, Stream stream);
+  // kernels/pointwise.h, on channels of one batch of feature maps. norm: scale and shift alone.
+  Result (*prelu)(Precision precision, const FeatureMaps& maps, Channels x, const float* slope, Channels y,
+                  Stream stream);
+  Result (*norm_add)(Precision precision, const FeatureMaps& maps, Channels x, const DevicePrologue& norm,
+                     Channels skip, Channels y, Stream stream);
   Result (*add_images)(const float* x, float* y, int64_t n, Stream stream);  // y += x
 
   // Discrete Fourier transforms, by cuFFT, which is looked for when fft_missing is first called. It gives null, or why

@@ -12,6 +12,7 @@
 #include "kernels/nccl_library.h"
 #include "kernels/norm_lrelu_cuda.h"
 #include "kernels/patch_cuda.h"
+#include "kernels/pointwise_cuda.h"
 #include "kernels/statistics_cuda.h"
 #include "kernels/strided_conv3d_cuda.h"
 #include "kernels/training_cuda.h"
@@ -202,9 +203,10 @@ Result checked_measure_limits(double* gflops, double* gbytes_per_s) {
 // ---- operations ----
 
 // A layer's kernel. The first layer and those of one output have nothing for tensor cores to do, whatever is stored.
-enum class Kernel { stem, direct, pointwise, tensor, pointwise_tensor };
+enum class Kernel { stem, wide, direct, pointwise, tensor, pointwise_tensor };
 
 Kernel kernel_of(const ConvWeights& s, Precision precision) {
+  if (s.size > 3) return Kernel::wide;
   if (s.ci == 1 && s.size == 3) return Kernel::stem;
   const bool tensor = precision != Precision::fp32 && s.co > 1;
   if (s.size == 3) return tensor ? Kernel::tensor : Kernel::direct;
@@ -212,10 +214,12 @@ Kernel kernel_of(const ConvWeights& s, Precision precision) {
 }
 
 const char* supports(const ConvWeights& s, Precision precision) {
-  if (s.size != 1 && s.size != 3) return "a convolution is neither 3x3x3 nor 1x1x1";
+  const bool wide = s.size == 5 || s.size == 9;
+  if (s.size != 1 && s.size != 3 && !wide) return "a convolution is none of 1x1x1, 3x3x3, 5x5x5 and 9x9x9";
   if (s.ci != 1 && s.ci % 4 != 0) return "its channel counts are no multiples of 4";
   if (s.co != 1 && s.co % 4 != 0) return "its channel counts are no multiples of 4";
-  if (s.ci == 1 && (s.size != 3 || s.co == 1)) return "a layer with one channel in is not 3x3x3 to several channels";
+  if (s.ci == 1 && (s.size == 1 || s.co == 1)) return "a layer with one channel in is 1x1x1 or has one channel out";
+  if (wide && s.ci > 1 && s.co > 1) return "a 5x5x5 or 9x9x9 layer has neither one channel in nor one out";
   if (precision == Precision::fp32) return nullptr;
 
   int device = 0, major = 0, minor = 0;
@@ -249,6 +253,8 @@ void conv3d_pack(const ConvWeights& conv, Precision precision, void* packed) {
   switch (kernel_of(conv, precision)) {
     case Kernel::stem:
       return conv3x3x3_stem_pack(conv, static_cast<float*>(packed));
+    case Kernel::wide:
+      return conv3d_wide_pack(conv, static_cast<float*>(packed));
     case Kernel::direct:
       return conv3x3x3_direct_pack(conv, static_cast<float*>(packed));
     case Kernel::pointwise:
@@ -264,6 +270,8 @@ int conv3d_parts(const ConvWeights& s, Precision precision, Size3 patch) {
   switch (kernel_of(s, precision)) {
     case Kernel::stem:
       return conv3x3x3_stem_parts(patch);
+    case Kernel::wide:
+      return conv3d_wide_parts(patch);
     case Kernel::direct:
       return conv3x3x3_direct_parts(patch);
     case Kernel::pointwise:
@@ -279,6 +287,9 @@ Result conv3d_forward(const Conv3dForward& conv, Stream stream) {
   switch (kernel_of(conv.shape, conv.precision)) {
     case Kernel::stem:
       conv3x3x3_stem_forward(conv, stream);
+      break;
+    case Kernel::wide:
+      conv3d_wide_forward(conv, stream);
       break;
     case Kernel::direct:
       conv3x3x3_direct_forward(conv, stream);
@@ -299,7 +310,9 @@ Result conv3d_forward(const Conv3dForward& conv, Stream stream) {
 // ---- training ----
 
 Result conv3d_backward_data(const Conv3dBackwardData& conv, Stream stream) {
-  if (conv.shape.size == 1)
+  if (conv.shape.size > 3)
+    conv3d_wide_backward(conv, stream);
+  else if (conv.shape.size == 1)
     conv1x1x1_backward(conv, stream);
   else if (conv.shape.ci == 1)
     conv3x3x3_stem_backward(conv, stream);
@@ -309,11 +322,18 @@ Result conv3d_backward_data(const Conv3dBackwardData& conv, Stream stream) {
 }
 
 int gradient_parts(const ConvWeights& s, Size3 patch, int n_patches) {
-  return s.size == 1 ? conv1x1x1_gradient_parts(patch, n_patches) : conv3x3x3_gradient_parts(patch, n_patches);
+  return s.size == 1   ? conv1x1x1_gradient_parts(patch, n_patches)
+         : s.size == 3 ? conv3x3x3_gradient_parts(patch, n_patches)
+                       : conv3d_wide_gradient_parts(patch, n_patches);
 }
 
 Result conv3d_backward_weights(const Conv3dBackwardWeights& conv, Stream stream) {
-  conv.shape.size == 1 ? conv1x1x1_gradient(conv, stream) : conv3x3x3_gradient(conv, stream);
+  if (conv.shape.size == 1)
+    conv1x1x1_gradient(conv, stream);
+  else if (conv.shape.size == 3)
+    conv3x3x3_gradient(conv, stream);
+  else
+    conv3d_wide_gradient(conv, stream);
   return launched("the gradient of weights");
 }
 
@@ -475,6 +495,8 @@ constexpr Api api = {
     .norm_affine = Checked<&norm_affine>::call<"batch-norm statistics">,
     .gather_patches = Checked<&gather_patches>::call<"gathering patches">,
     .merge_patches = Checked<&merge_patches>::call<"merging patches">,
+    .prelu = Checked<&prelu>::call<"PReLU">,
+    .norm_add = Checked<&norm_add>::call<"adding normalised features">,
     .add_images = Checked<&add_images>::call<"adding images">,
     .fft_missing = fft_missing,
     .plan_fft = plan_fft,
@@ -493,6 +515,9 @@ constexpr Api api = {
                  .moments_affine = Checked<&moments_affine>::call<"a step of training">,
                  .norm_gradients = Checked<&norm_gradients>::call<"a step of training">,
                  .norm_carry = Checked<&norm_carry>::call<"a step of training">,
+                 .pointwise_parts = pointwise_parts,
+                 .prelu_backward = Checked<&prelu_backward>::call<"a step of training">,
+                 .norm_add_backward = Checked<&norm_add_backward>::call<"a step of training">,
                  .settle_gradients = Checked<&settle_gradients>::call<"a step of training">,
                  .l1_parts = l1_parts,
                  .l1_loss = Checked<&l1_loss>::call<"a step of training">,

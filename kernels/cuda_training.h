@@ -8,8 +8,9 @@
 
 namespace sr::cuda {
 
-// Gradients of a convolution's inputs: da = conv(dy, transposed weights), then, in the epilogue, dt = da elu'(t) and
-// g[x] += scale dt (or =). partial_sums as in Conv3dForward, of dt and dt x instead of y and y^2; null: nobody asks.
+// Gradients of a convolution's inputs: da = conv(dy, transposed weights), then, in the epilogue, dt = da act'(t) and
+// g[x] += scale dt (or =). partial_sums as in Conv3dForward, of dt and dt x instead of y and y^2; partial_slopes[(p *
+// n_parts + part) * x.count + c] receives sums of da t where t < 0; null: nobody asks.
 struct Conv3dBackwardData {
   ConvWeights shape;           // of the transposed convolution: ci channels of y to co channels of x
   const void* packed_weights;  // transposed_weights(), packed by conv3d_pack
@@ -19,6 +20,7 @@ struct Conv3dBackwardData {
   DevicePrologue prologue;  // of the forward pass
   bool accumulate;
   float* partial_sums;
+  float* partial_slopes;
 };
 
 // Gradients of a convolution's weights, over all patches: partial[part][co][ci][tap], n_parts = gradient_parts().
@@ -78,6 +80,14 @@ struct TrainingApi {
   // What the statistics carry back, an affine of x, on top of slope and offset.
   Result (*norm_carry)(const ChannelSums* sums, int n_channels, double n_voxels, double eps, const double* mean,
                        const double* variance, const float* gamma, double* slope, double* offset, Stream stream);
+  // The ways back of kernels/pointwise.h: from g's channels y to x, of skip as well. partial_slopes and partial_sums as
+  // in Conv3dBackwardData, of pointwise_parts() parts.
+  int (*pointwise_parts)(Size3 patch);
+  Result (*prelu_backward)(const FeatureMaps& f, const FeatureMaps& g, Channels x, const float* slope, Channels y,
+                           bool accumulate, float* partial_slopes, Stream stream);
+  Result (*norm_add_backward)(const FeatureMaps& f, const FeatureMaps& g, Channels x, const float* scale, Channels skip,
+                              Channels y, bool accumulate, float* partial_sums, Stream stream);
+
   // g[c] += slope[c - channels.first] f[c] + offset[c - channels.first]; slope and offset are zero afterwards.
   Result (*settle_gradients)(const FeatureMaps& f, const FeatureMaps& g, Channels channels, double* slope,
                              double* offset, Stream stream);

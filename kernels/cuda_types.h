@@ -40,11 +40,12 @@ struct FeatureMaps {
   int64_t patch_stride;  // elements
 };
 
-// Batch-norm and ELU on the way into a convolution, as kernels/conv3d.h has them: scale[p * patch_stride + ci].
+// Batch-norm and activation on the way into a convolution, as kernels/conv3d.h has them: scale[p * patch_stride + ci].
 struct DevicePrologue {
-  const float* scale = nullptr;  // null: neither affine nor ELU
+  const float* scale = nullptr;  // null: neither affine nor activation
   const float* shift = nullptr;
-  int64_t patch_stride = 0;  // 0: the same for every patch
+  int64_t patch_stride = 0;      // 0: the same for every patch
+  const float* slope = nullptr;  // [ci], of PReLU, the same for every patch; null: ELU
 };
 
 // One side of a convolution: channels of the feature maps, or (maps.data null) a single-channel image per patch,

@@ -66,12 +66,31 @@ __device__ __forceinline__ float elu(float t) {
   return t >= 0.0f ? t : __expf(t) - 1.0f;
 }
 
-// elu(scale x + shift) of four channels whose scale and shift lie in shared or device memory.
-__device__ __forceinline__ Quad activate(Quad x, const float* scale, const float* shift) {
-  Quad a;
+__device__ __forceinline__ float prelu(float t, float slope) {
+  return t < 0.0f ? slope * t : t;
+}
+
+// The prologue of a run of channels of one patch: act(scale x + shift), or where scale is null the channels as they
+// are.
+struct Activation {
+  const float *scale, *shift;
+  const float* slope;  // of PReLU; null: ELU
+};
+
+__device__ __forceinline__ Activation activation_of(const DevicePrologue& p, int patch, int channel) {
+  if (!p.scale) return {};
+  const int64_t at = patch * p.patch_stride + channel;
+  return {p.scale + at, p.shift + at, p.slope ? p.slope + channel : nullptr};
+}
+
+// The first four channels of the run.
+__device__ __forceinline__ Quad activate(Quad x, const Activation& a) {
+  if (!a.scale) return x;
 #pragma unroll
-  for (int i = 0; i < 4; i++) a.c[i] = elu(fmaf(scale[i], x.c[i], shift[i]));
-  return a;
+  for (int i = 0; i < 4; i++) x.c[i] = fmaf(a.scale[i], x.c[i], a.shift[i]);
+#pragma unroll
+  for (int i = 0; i < 4; i++) x.c[i] = a.slope ? prelu(x.c[i], a.slope[i]) : elu(x.c[i]);
+  return x;
 }
 
 // Where quads of a run of channels of one patch begin.
@@ -82,33 +101,31 @@ __device__ __forceinline__ StoredQuad<T>* quads_of(const FeatureMaps& maps, int 
   return reinterpret_cast<StoredQuad<T>*>(data);
 }
 
-// Adds `N` pairs (sum, sum of squares) over the threads of a block, in a fixed order; thread 0 has the result after it.
-// scratch: shared memory for N pairs per warp. All threads of the block take part.
+// Adds `N` numbers over the threads of a block, in a fixed order; thread 0 has the result after it. scratch: shared
+// memory for N numbers per warp. All threads of the block take part.
 template <int N>
-__device__ __forceinline__ void block_sums(float (&sum)[N], float (&squares)[N], float* scratch, int thread,
-                                           int n_threads) {
+__device__ __forceinline__ void block_sums(float (&sum)[N], float* scratch, int thread, int n_threads) {
   const int lane = thread & 31, warp = thread >> 5;
 #pragma unroll
   for (int i = 0; i < N; i++)
 #pragma unroll
-    for (int step = 16; step > 0; step /= 2) {
-      sum[i] += __shfl_xor_sync(0xffffffffu, sum[i], step);
-      squares[i] += __shfl_xor_sync(0xffffffffu, squares[i], step);
-    }
+    for (int step = 16; step > 0; step /= 2) sum[i] += __shfl_xor_sync(0xffffffffu, sum[i], step);
   if (lane == 0)
 #pragma unroll
-    for (int i = 0; i < N; i++) {
-      scratch[(warp * N + i) * 2] = sum[i];
-      scratch[(warp * N + i) * 2 + 1] = squares[i];
-    }
+    for (int i = 0; i < N; i++) scratch[warp * N + i] = sum[i];
   __syncthreads();
   if (thread == 0)
     for (int w = 1; w < n_threads / 32; w++)
 #pragma unroll
-      for (int i = 0; i < N; i++) {
-        sum[i] += scratch[(w * N + i) * 2];
-        squares[i] += scratch[(w * N + i) * 2 + 1];
-      }
+      for (int i = 0; i < N; i++) sum[i] += scratch[w * N + i];
+}
+
+// The same of N pairs (sum, sum of squares), with scratch for as many.
+template <int N>
+__device__ __forceinline__ void block_sums(float (&sum)[N], float (&squares)[N], float* scratch, int thread,
+                                           int n_threads) {
+  block_sums<N>(sum, scratch, thread, n_threads);
+  block_sums<N>(squares, scratch + n_threads / 32 * N, thread, n_threads);
 }
 
 // Writes what block_sums left in thread 0 to its part of partial_sums (kernels/cuda_api.h).

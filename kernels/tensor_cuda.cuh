@@ -93,14 +93,14 @@ __device__ __forceinline__ void words_of(uint32_t (&words)[4 / TensorOperand<P>:
     for (int i = 0; i < 4; i++) words[i] = TensorOperand<P>::word(&quad.c[i]);
   }
 }
-// elu(scale x + shift) of it.
-template <Precision P>
+// act(scale x + shift) of it; act(t, c) is told the channel, 0 to 3.
+template <Precision P, class Act>
 __device__ __forceinline__ void activated_words_of(uint32_t (&words)[4 / TensorOperand<P>::per_word],
                                                    const StoredQuad<typename TensorOperand<P>::Storage>& quad,
-                                                   const float* scale, const float* shift) {
+                                                   const float* scale, const float* shift, Act act) {
   float a[4];
 #pragma unroll
-  for (int c = 0; c < 4; c++) a[c] = elu(fmaf(scale[c], to_float(quad.c[c]), shift[c]));
+  for (int c = 0; c < 4; c++) a[c] = act(fmaf(scale[c], to_float(quad.c[c]), shift[c]), c);
 #pragma unroll
   for (int i = 0; i < 4 / TensorOperand<P>::per_word; i++)
     words[i] = TensorOperand<P>::word(a + i * TensorOperand<P>::per_word);

@@ -7,11 +7,13 @@
 #include <random>
 
 #include "kernels/conv3d_backward.h"
+#include "kernels/pointwise.h"
 #include "tests/cases.h"
 #include "tests/catch.h"
 #include "tests/cuda_test_api.h"
 #include "tests/emulation/settings.h"
 #include "tests/on_device.h"
+#include "tests/quads.h"
 
 namespace sr {
 namespace {
@@ -36,6 +38,7 @@ struct Problem {
     for (int i = 0; i < c.ci; i++) {
       scale.push_back(i % 5 == 4 ? 30.0f : normal(random));
       shift.push_back(normal(random));
+      slope.push_back(i % 4 == 3 ? 0.0f : normal(random));
     }
     x = numbers(static_cast<size_t>(n_patches * c.ci * voxels), 1);
     dx = numbers(x.size(), 1);
@@ -49,8 +52,7 @@ struct Problem {
   // Where a channel of x or y lies in maps of n_channels() rounded up to quads.
   int stored_channels() const { return (n_channels() + 3) / 4 * 4; }
   size_t at(int patch, int channel, int64_t voxel) const {
-    return static_cast<size_t>((int64_t{patch} * stored_channels() + channel / 4 * 4) * voxels + 4 * voxel +
-                               channel % 4);
+    return quad_index(stored_channels(), voxels, patch, channel, voxel);
   }
   int y_channel() const { return (c.ci + 3) / 4 * 4 + 8; }
   std::vector<float> maps(const std::vector<float>& at_x, const std::vector<float>& at_y) const {
@@ -68,7 +70,7 @@ struct Problem {
 
   ConvCase c;
   int64_t voxels;
-  std::vector<float> weight, scale, shift;
+  std::vector<float> weight, scale, shift, slope;
   std::vector<float> x, dx, dy;  // [patch][channel][voxel]; dx: what other readers have left
 };
 
@@ -83,8 +85,10 @@ enum class Of { data, weights };
 Expected expect(const Problem& p, Of what, bool accumulate) {
   Expected e;
   const Layout layout = dense_layout(p.c.size);
-  const std::vector<double> a(p.scale.begin(), p.scale.end()), b(p.shift.begin(), p.shift.end());
-  const Prologue<double> prologue = p.c.prologue ? Prologue<double>{a.data(), b.data()} : Prologue<double>{};
+  const std::vector<double> a(p.scale.begin(), p.scale.end()), b(p.shift.begin(), p.shift.end()),
+      s(p.slope.begin(), p.slope.end());
+  const Prologue<double> prologue =
+      p.c.prologue ? Prologue<double>{a.data(), b.data(), p.c.prelu ? s.data() : nullptr} : Prologue<double>{};
   e.dweight.resize(p.weight.size());
   e.dbias.resize(static_cast<size_t>(p.c.co));
   e.sums.resize(static_cast<size_t>(p.c.ci));
@@ -108,6 +112,7 @@ Expected expect(const Problem& p, Of what, bool accumulate) {
     for (size_t i = 0; i < sums.size(); i++) {
       e.sums[i].sum += sums[i].sum;
       e.sums[i].sum_times_x += sums[i].sum_times_x;
+      e.sums[i].slope += sums[i].slope;
     }
     for (int i = 0; i < p.c.ci; i++) e.dx.insert(e.dx.end(), gradients.at(i), gradients.at(i) + p.voxels);
   }
@@ -129,7 +134,8 @@ struct OnGpu {
         x_image(p.x),
         dy_image(p.dy),
         scale(p.scale),
-        shift(p.shift) {}
+        shift(p.shift),
+        slope(p.slope) {}
   cuda::FeatureMaps maps(const OnDevice<float>& data) const {
     return {data.data(), p.c.size, Problem::n_patches, p.stored_channels() * p.voxels};
   }
@@ -140,16 +146,18 @@ struct OnGpu {
     return p.c.co == 1 ? cuda::Operand{{}, {0, 1}, dy_image.data()} : cuda::Operand{maps(g), {p.y_channel(), p.c.co}};
   }
   cuda::DevicePrologue prologue() const {
-    return p.c.prologue ? cuda::DevicePrologue{scale.data(), shift.data(), 0} : cuda::DevicePrologue{};
+    return p.c.prologue ? cuda::DevicePrologue{scale.data(), shift.data(), 0, p.c.prelu ? slope.data() : nullptr}
+                        : cuda::DevicePrologue{};
   }
 
   const Problem& p;
-  const OnDevice<float> f, g, x_image, dy_image, scale, shift;
+  const OnDevice<float> f, g, x_image, dy_image, scale, shift, slope;
 };
 
 struct DataOutcome {
   std::vector<float> g;
   std::vector<ChannelSums> sums;
+  std::vector<float> dslope;  // of a PReLU
 };
 
 DataOutcome run_data(const Problem& p, bool accumulate) {
@@ -163,6 +171,8 @@ DataOutcome run_data(const Problem& p, bool accumulate) {
   const OnDevice<float> partial(
       std::vector<float>(static_cast<size_t>(Problem::n_patches * p.c.ci * n_parts * 2), kNaN));
   const OnDevice<ChannelSums> sums(std::vector<ChannelSums>(static_cast<size_t>(p.c.ci), {kNaN, kNaN}));
+  const OnDevice<float> slopes(std::vector<float>(static_cast<size_t>(Problem::n_patches * p.c.ci * n_parts), kNaN)),
+      dslope(std::vector<float>(static_cast<size_t>(p.c.ci), 0.0f));
   REQUIRE(api().training.conv3d_backward_data({.shape = transposed,
                                                .packed_weights = weights.data(),
                                                .dy = d.dy(),
@@ -171,11 +181,15 @@ DataOutcome run_data(const Problem& p, bool accumulate) {
                                                .x = {4, p.c.ci},
                                                .prologue = d.prologue(),
                                                .accumulate = accumulate,
-                                               .partial_sums = partial.data()},
+                                               .partial_sums = partial.data(),
+                                               .partial_slopes = p.c.prelu ? slopes.data() : nullptr},
                                               nullptr) == Result::ok);
   REQUIRE(api().training.add_batch_parts(partial.data(), Problem::n_patches, p.c.ci, n_parts, sums.data(), nullptr) ==
           Result::ok);
-  return {d.g.back(), sums.back()};
+  if (p.c.prelu)
+    REQUIRE(api().training.sum_parts(slopes.data(), p.c.ci, Problem::n_patches * n_parts, nullptr, p.c.ci,
+                                     dslope.data(), nullptr) == Result::ok);
+  return {d.g.back(), sums.back(), dslope.back()};
 }
 
 void check_data(const Problem& p, bool accumulate, double& worst) {
@@ -208,6 +222,7 @@ void check_data(const Problem& p, bool accumulate, double& worst) {
     const double limit = of_da * (1 + 0.2 * scale) * static_cast<double>(p.voxels * Problem::n_patches);
     CHECK(std::abs(got.sums[i].sum - e.sums[i].sum) <= limit);
     CHECK(std::abs(got.sums[i].sum_of_squares - e.sums[i].sum_times_x) <= 2 * limit);
+    CHECK(std::abs(double{got.dslope[i]} - e.sums[i].slope) <= 2 * std::max(1.0, scale) * limit);
   }
 }
 
@@ -287,6 +302,106 @@ TEST_CASE("gradients on the device equal the plain loops at odd sizes") {
   check(cases);
 }
 
+TEST_CASE("gradients behind PReLU on the device equal the plain loops") {
+  std::vector<ConvCase> cases;
+  for (const int kernel : {1, 3})
+    for (const auto& [ci, co] : {std::pair{4, 1}, {8, 12}, {12, 12}, {12, 56}, {56, 12}, {64, 64}})
+      cases.push_back({{5, 9, 10}, ci, co, kernel, true, false, true});
+  check(cases);
+}
+
+TEST_CASE("gradients of 5x5x5 and 9x9x9 layers on the device equal the plain loops at odd sizes") {
+  // Tiles are 24 x 8 x 8 and 24 x 8 x 4 voxels; channels go in groups of 4 and 8.
+  std::vector<ConvCase> cases;
+  for (const int kernel : {5, 9}) {
+    for (const Size3 size : {Size3{1, 1, 1}, Size3{1, 1, 30}, Size3{1, 11, 1}, Size3{13, 1, 1}, Size3{9, 10, 25}}) {
+      cases.push_back({size, 1, 4, kernel, false, false});
+      cases.push_back({size, 8, 1, kernel, true, false, true});
+    }
+    cases.push_back({{5, 9, 11}, 1, 8, kernel, false, false});
+    cases.push_back({{5, 9, 11}, 12, 1, kernel, false, false});
+    cases.push_back({{3, 4, 27}, 56, 1, kernel, true, false});
+  }
+  check(cases);
+}
+
+TEST_CASE("the ways back of PReLU and of the sum behind a norm on the device equal the plain loops") {
+  // 12 channels of x, of skip and of y one behind the other, of patches of two parts each.
+  const Layout layout = dense_layout({9, 21, 23});
+  const int64_t voxels = layout.size.voxels();
+  const Channels x = {0, 12}, skip = {12, 12}, y = {24, 12};
+  const int n_channels = 40, n_patches = 2, n_parts = api().training.pointwise_parts(layout.size);
+  REQUIRE(n_parts == 2);
+  std::mt19937 random(1);
+  const auto at = [&](int patch, int c, int64_t v) { return quad_index(n_channels, voxels, patch, c, v); };
+  const std::vector<float> f = normal_numbers(n_patches * n_channels * voxels, random),
+                           g = normal_numbers(n_patches * n_channels * voxels, random),
+                           factor = normal_numbers(x.count, random);
+  const std::vector<double> factors(factor.begin(), factor.end());
+  const OnDevice<float> device_factor(factor), device_f(f);
+  const auto maps = [&](const OnDevice<float>& data) {
+    return cuda::FeatureMaps{data.data(), layout.size, n_patches, n_channels * voxels};
+  };
+  for (const bool accumulate : {false, true})
+    for (const bool prelu : {false, true}) {
+      INFO((prelu ? "PReLU" : "sum") << (accumulate ? ", added" : ""));
+      std::vector<double> expected(g.size()), slopes(factors.size());
+      std::vector<GradientSums> sums(factors.size());
+      for (int patch = 0; patch < n_patches; patch++) {
+        std::vector<double> of_f(static_cast<size_t>(buffer_elements(layout, n_channels))), of_g(of_f.size());
+        const Features<double> features = {of_f.data(), layout}, gradients = {of_g.data(), layout};
+        for (int c = 0; c < n_channels; c++)
+          for (int64_t v = 0; v < voxels; v++) {
+            features.at(c)[v] = f[at(patch, c, v)];
+            gradients.at(c)[v] = g[at(patch, c, v)];
+          }
+        std::vector<double> slopes_of_patch(slopes.size());
+        std::vector<GradientSums> of_patch(sums.size());
+        if (prelu)
+          prelu_backward(features, gradients, x, factors.data(), y, accumulate, slopes_of_patch.data(), 1);
+        else
+          norm_add_backward(features, gradients, x, factors.data(), skip, y, accumulate, of_patch.data(), 1);
+        for (size_t c = 0; c < sums.size(); c++) {
+          slopes[c] += slopes_of_patch[c];
+          sums[c].sum += of_patch[c].sum;
+          sums[c].sum_times_x += of_patch[c].sum_times_x;
+        }
+        for (int c = 0; c < n_channels; c++)
+          for (int64_t v = 0; v < voxels; v++) expected[at(patch, c, v)] = gradients.at(c)[v];
+      }
+
+      const OnDevice<float> device_g(g);
+      const OnDevice<float> partial(std::vector<float>(static_cast<size_t>(2 * n_patches * n_parts * x.count), kNaN));
+      const double rounding = 1e-6 * static_cast<double>(voxels);
+      if (prelu) {
+        REQUIRE(api().training.prelu_backward(maps(device_f), maps(device_g), x, device_factor.data(), y, accumulate,
+                                              partial.data(), nullptr) == Result::ok);
+        const OnDevice<float> dslope(std::vector<float>(factor.size(), kNaN));
+        REQUIRE(api().training.sum_parts(partial.data(), x.count, n_patches * n_parts, nullptr, x.count, dslope.data(),
+                                         nullptr) == Result::ok);
+        for (size_t c = 0; c < slopes.size(); c++) CHECK(std::abs(dslope.back()[c] - slopes[c]) < rounding);
+      } else {
+        REQUIRE(api().training.norm_add_backward(maps(device_f), maps(device_g), x, device_factor.data(), skip, y,
+                                                 accumulate, partial.data(), nullptr) == Result::ok);
+        const OnDevice<ChannelSums> device_sums(std::vector<ChannelSums>(factor.size(), {kNaN, kNaN}));
+        REQUIRE(api().training.add_batch_parts(partial.data(), n_patches, x.count, n_parts, device_sums.data(),
+                                               nullptr) == Result::ok);
+        const std::vector<ChannelSums> got = device_sums.back();
+        for (size_t c = 0; c < sums.size(); c++) {
+          CHECK(std::abs(got[c].sum - sums[c].sum) < rounding);
+          CHECK(std::abs(got[c].sum_of_squares - sums[c].sum_times_x) < rounding);
+        }
+      }
+      const std::vector<float> after = device_g.back();
+      double worst = 0;
+      for (size_t i = 0; i < after.size(); i++) {
+        const double error = std::abs(after[i] - expected[i]) / std::max(1.0, std::abs(expected[i]));
+        worst = std::isnan(error) ? 1e30 : std::max(worst, error);
+      }
+      CHECK(worst < 5e-7);
+    }
+}
+
 TEST_CASE("gradients of the layers of every growth rate on the device equal the plain loops") {
   std::vector<ConvCase> cases;
   for (const int k : {8, 12, 16, 24})
@@ -296,9 +411,11 @@ TEST_CASE("gradients of the layers of every growth rate on the device equal the 
 
 TEST_CASE("gradients on the device do not depend on the order in which blocks and threads run") {
   if (!device_is_emulated()) return;
-  for (const ConvCase& c : {ConvCase{{5, 9, 25}, 8, 12, 3, true, false}, ConvCase{{5, 9, 33}, 8, 1, 3, true, false},
-                            ConvCase{{5, 9, 25}, 36, 8, 1, true, false}, ConvCase{{5, 9, 25}, 24, 1, 1, false, false},
-                            ConvCase{{5, 9, 25}, 1, 8, 3, false, false}}) {
+  for (const ConvCase& c :
+       {ConvCase{{5, 9, 25}, 8, 12, 3, true, false}, ConvCase{{5, 9, 33}, 8, 1, 3, true, false},
+        ConvCase{{5, 9, 25}, 36, 8, 1, true, false}, ConvCase{{5, 9, 25}, 24, 1, 1, false, false},
+        ConvCase{{5, 9, 25}, 1, 8, 3, false, false}, ConvCase{{5, 9, 25}, 8, 1, 5, true, false, true},
+        ConvCase{{5, 9, 25}, 1, 8, 5, false, false}}) {
     const Problem p(c, 1);
     const auto run_all = [&] {
       const WeightsOutcome w = run_weights(p);
@@ -307,6 +424,7 @@ TEST_CASE("gradients on the device do not depend on the order in which blocks an
       row.insert(row.end(), w.dbias.begin(), w.dbias.end());
       for (const ChannelSums& s : d.sums)
         row.push_back(static_cast<float>(s.sum)), row.push_back(static_cast<float>(s.sum_of_squares));
+      row.insert(row.end(), d.dslope.begin(), d.dslope.end());
       row.insert(row.end(), d.g.begin(), d.g.end());
       return row;
     };

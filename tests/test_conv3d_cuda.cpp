@@ -15,6 +15,7 @@
 #include "tests/emulation/float16.h"
 #include "tests/emulation/settings.h"
 #include "tests/on_device.h"
+#include "tests/quads.h"
 
 namespace sr {
 namespace {
@@ -75,6 +76,7 @@ class Problem {
       scale.push_back(i % 5 == 4 ? 60.0f : normal(random));  // now and then to the flat end of the exponential
       shift.push_back(normal(random));
     }
+    for (int i = 0; i < c.ci; i++) slope.push_back(i % 4 == 3 ? -0.5f : std::abs(normal(random)));
     input.resize(static_cast<size_t>(n_patches * c.ci * voxels));
     for (float& v : input) v = normal(random);
     if (!from_image()) input = from_stored(to_stored(input, precision), precision);
@@ -89,15 +91,15 @@ class Problem {
   int y_first() const { return (from_image() ? 4 : c.ci + 4) + 4; }
   int n_channels() const { return y_first() + (to_image() ? 0 : c.co) + 4; }
   size_t at(int patch, int channel, int64_t voxel) const {
-    return static_cast<size_t>((int64_t{patch} * n_channels() + channel / 4 * 4) * voxels + 4 * voxel + channel % 4);
+    return quad_index(n_channels(), voxels, patch, channel, voxel);
   }
 
   ConvCase c;
   Precision precision;
   int64_t voxels;
-  std::vector<float> weight, bias, scale, shift, input;  // input: [patch][ci][voxel]
-  std::vector<double> expected;                          // [patch][co][voxel]
-  std::vector<ChannelSums> expected_sums;                // [patch][co]
+  std::vector<float> weight, bias, scale, shift, slope, input;  // input: [patch][ci][voxel]
+  std::vector<double> expected;                                 // [patch][co][voxel]
+  std::vector<ChannelSums> expected_sums;                       // [patch][co]
 
  private:
   void run_ref() {
@@ -109,12 +111,12 @@ class Problem {
       for (int ci = 0; ci < c.ci; ci++)
         for (int64_t v = 0; v < voxels; v++)
           f.at(ci)[v] = input[static_cast<size_t>((int64_t{patch} * c.ci + ci) * voxels + v)];
-      const auto doubles = [&](const std::vector<float>& floats) {
-        return std::vector<double>(floats.begin() + patch * c.ci, floats.begin() + (patch + 1) * c.ci);
+      const auto doubles = [&](const std::vector<float>& floats, int of_patch) {
+        return std::vector<double>(floats.begin() + of_patch * c.ci, floats.begin() + (of_patch + 1) * c.ci);
       };
-      const std::vector<double> a = doubles(scale), b = doubles(shift);
+      const std::vector<double> a = doubles(scale, patch), b = doubles(shift, patch), s = doubles(slope, 0);
       Prologue<double> prologue;
-      if (c.prologue) prologue = {a.data(), b.data()};
+      if (c.prologue) prologue = {a.data(), b.data(), c.prelu ? s.data() : nullptr};
       conv3d_forward_ref(f, {0, c.ci}, prologue, weights(), {c.ci, c.co}, expected_sums.data() + patch * c.co);
       for (int co = 0; co < c.co; co++) expected.insert(expected.end(), f.at(c.ci + co), f.at(c.ci + co) + voxels);
     }
@@ -146,7 +148,7 @@ Outcome run(const Problem& p) {
   const int n_parts = api().conv3d_parts(weights, p.precision, p.c.size);
 
   const OnDevice<char> device_features(to_stored(features, p.precision)), device_packed(packed);
-  const OnDevice<float> device_image(image), bias(p.bias), scale(p.scale), shift(p.shift);
+  const OnDevice<float> device_image(image), bias(p.bias), scale(p.scale), shift(p.shift), slope(p.slope);
   const OnDevice<float> partial(
       std::vector<float>(static_cast<size_t>(Problem::n_patches * p.c.co * n_parts * 2), kNaN));
   const OnDevice<ChannelSums> sums(
@@ -160,7 +162,7 @@ Outcome run(const Problem& p) {
   f.bias = p.c.bias ? bias.data() : nullptr;
   f.x = p.from_image() ? cuda::Operand{{}, {0, 1}, device_image.data()} : cuda::Operand{maps, {p.x_first(), p.c.ci}};
   f.y = p.to_image() ? cuda::Operand{{}, {0, 1}, device_image.data()} : cuda::Operand{maps, {p.y_first(), p.c.co}};
-  if (p.c.prologue) f.prologue = {scale.data(), shift.data(), p.c.ci};
+  if (p.c.prologue) f.prologue = {scale.data(), shift.data(), p.c.ci, p.c.prelu ? slope.data() : nullptr};
   f.partial_sums = partial.data();
   REQUIRE(api().conv3d_forward(f, nullptr) == Result::ok);
   REQUIRE(api().add_parts(partial.data(), Problem::n_patches, p.c.co, n_parts, sums.data(), p.c.co, nullptr) ==
@@ -280,17 +282,96 @@ TEST_CASE("the layers of every growth rate on the device equal the plain loops")
   for (const Precision p : all_precisions) check_all(cases, p);
 }
 
+TEST_CASE("5x5x5 and 9x9x9 convolutions on the device equal the plain loops at odd sizes") {
+  // Tiles are 24 x 8 x 8 voxels; channels out go in groups of 4 or 8, those in by quads.
+  std::vector<ConvCase> cases;
+  for (const int kernel : {5, 9}) {
+    for (const Size3 size : {Size3{1, 1, 1}, Size3{1, 1, 30}, Size3{1, 11, 1}, Size3{13, 1, 1}, Size3{9, 10, 25}}) {
+      cases.push_back({size, 1, 8, kernel, false, true});
+      cases.push_back({size, 4, 1, kernel, true, true, true});
+    }
+    cases.push_back({{5, 9, 11}, 1, 12, kernel, false, false});
+    cases.push_back({{5, 9, 11}, 12, 1, kernel, false, false});
+    cases.push_back({{3, 4, 27}, 1, 56, kernel, false, true});
+    cases.push_back({{3, 4, 27}, 64, 1, kernel, true, true});
+  }
+  check_all(cases);
+  for (const Precision p : on_tensor_cores)
+    check_all({{{9, 5, 11}, 1, 8, 5, false, true}, {{9, 5, 11}, 8, 1, 9, true, true, true}}, p);
+}
+
+TEST_CASE("convolutions behind PReLU on the device equal the plain loops") {
+  std::vector<ConvCase> cases;
+  for (const int kernel : {1, 3})
+    for (const auto& [ci, co] : {std::pair{12, 12}, {56, 12}, {12, 56}, {64, 64}, {20, 28}, {8, 1}})
+      cases.push_back({{5, 9, 10}, ci, co, kernel, true, true, true});
+  for (const Precision p : all_precisions) check_all(cases, p);
+}
+
+TEST_CASE("PReLU and the sum behind a norm on the device equal the plain loops") {
+  // 12 channels of x in front of 12 of skip and 12 of y, as many as a quad is not; y may be skip.
+  const Layout layout = dense_layout({3, 9, 11});
+  const int64_t voxels = layout.size.voxels();
+  const Channels x = {0, 12}, skip = {12, 12}, y = {24, 12};
+  const int n_channels = 40, n_patches = 2;
+  std::mt19937 random(1);
+  const std::vector<float> scale = normal_numbers(n_patches * x.count, random),
+                           shift = normal_numbers(n_patches * x.count, random), slope = normal_numbers(x.count, random);
+  const OnDevice<float> device_scale(scale), device_shift(shift), device_slope(slope);
+  for (const Precision p : all_precisions)
+    for (const bool in_place : {false, true}) {
+      INFO(cuda::to_string(p) << (in_place ? ", in place" : ""));
+      const std::vector<float> before =
+          from_stored(to_stored(normal_numbers(n_patches * n_channels * voxels, random), p), p);
+      const auto at = [&](int patch, int c, int64_t v) { return quad_index(n_channels, voxels, patch, c, v); };
+      const OnDevice<char> features(to_stored(before, p));
+      const cuda::FeatureMaps maps = {features.data(), layout.size, n_patches, n_channels * voxels};
+      const Channels to = in_place ? skip : y;
+      const auto largest_error = [&](auto expected) {
+        const std::vector<float> after = from_stored(features.back(), p);
+        double worst = 0;
+        for (int patch = 0; patch < n_patches; patch++)
+          for (int c = 0; c < n_channels; c++)
+            for (int64_t v = 0; v < voxels; v++) {
+              const float got = after[at(patch, c, v)];
+              const bool written = c >= to.first && c < to.first + to.count;
+              const double want = written ? expected(patch, c - to.first, v) : double{before[at(patch, c, v)]};
+              const double error = std::abs(got - want) / (written ? std::max(1.0, std::abs(want)) : 1e-30);
+              worst = std::isnan(error) ? 1e30 : std::max(worst, error);
+            }
+        return worst;
+      };
+      const auto value = [&](Channels from, int patch, int c, int64_t v) {
+        return double{before[at(patch, from.first + c, v)]};
+      };
+      const double unit = p == Precision::bf16 ? 0x1p-8 : p == Precision::f16 ? 0x1p-11 : 4e-7;
+      REQUIRE(api().norm_add(p, maps, x, {device_scale.data(), device_shift.data(), x.count}, skip, to, nullptr) ==
+              Result::ok);
+      CHECK(largest_error([&](int patch, int c, int64_t v) {
+              const auto i = static_cast<size_t>(patch * x.count + c);
+              return value(skip, patch, c, v) + (double{scale[i]} * value(x, patch, c, v) + double{shift[i]});
+            }) <= unit);
+      REQUIRE(api().prelu(p, maps, x, device_slope.data(), to, nullptr) == Result::ok);
+      CHECK(largest_error([&](int patch, int c, int64_t v) {
+              const double t = value(x, patch, c, v);
+              return t < 0 ? double{slope[static_cast<size_t>(c)]} * t : t;
+            }) <= unit);
+    }
+}
+
 TEST_CASE("results on the device do not depend on the order in which blocks and threads run") {
   const Problem direct({{5, 9, 25}, 8, 12, 3, true, true}, 1), stem({{5, 9, 33}, 1, 8, 3, false, true}, 1),
       narrow({{5, 9, 25}, 36, 8, 1, true, true}, 1), tensor({{4, 9, 10}, 20, 12, 3, true, true}, 1, Precision::f16),
       tf32({{4, 9, 10}, 12, 8, 3, true, true}, 1, Precision::tf32),
-      narrow_tensor({{5, 9, 13}, 20, 28, 1, true, true}, 1, Precision::bf16);
-  for (const Problem* p : {&direct, &stem, &narrow, &tensor, &tf32, &narrow_tensor}) {
+      narrow_tensor({{5, 9, 13}, 20, 28, 1, true, true}, 1, Precision::bf16),
+      from_image({{5, 9, 25}, 1, 8, 5, false, true}, 1), to_image({{5, 9, 25}, 8, 1, 9, true, true, true}, 1);
+  for (const Problem* p : {&direct, &stem, &narrow, &tensor, &tf32, &narrow_tensor, &from_image, &to_image}) {
     const Outcome forward = run(*p);
     for (const emulation::Order order : {emulation::Order::reverse, emulation::Order::random}) {
       emulation::settings().order = order;
       const Outcome other = run(*p);
       CHECK(other.stored == forward.stored);
+      CHECK(std::memcmp(other.image.data(), forward.image.data(), forward.image.size() * sizeof(float)) == 0);
       CHECK(std::memcmp(other.sums.data(), forward.sums.data(), forward.sums.size() * sizeof(ChannelSums)) == 0);
     }
     emulation::settings().order = emulation::Order::forward;
@@ -302,6 +383,9 @@ TEST_CASE("what the device has no kernel for is refused") {
   CHECK(api().supports({4, 6, 3, nullptr, nullptr}, Precision::fp32) != nullptr);
   CHECK(api().supports({1, 1, 3, nullptr, nullptr}, Precision::fp32) != nullptr);
   CHECK(api().supports({4, 4, 5, nullptr, nullptr}, Precision::fp32) != nullptr);
+  CHECK(api().supports({1, 1, 9, nullptr, nullptr}, Precision::fp32) != nullptr);
+  CHECK(api().supports({1, 4, 7, nullptr, nullptr}, Precision::fp32) != nullptr);
+  CHECK(api().supports({1, 4, 1, nullptr, nullptr}, Precision::fp32) != nullptr);
   CHECK(api().supports({6, 4, 3, nullptr, nullptr}, Precision::f16) != nullptr);
 }
 

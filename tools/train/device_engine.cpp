@@ -60,7 +60,7 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
     numbers_.upload(&numbers, 1, stream_);
     require(api_, ops_.adam_step(numbers_.data(), step_sums_.data(), gradient_.data(), gradient_.size(),
                                  parameters_.data(), m_.data(), v_.data(), stream_));
-    if (!options_.frozen_norm)
+    if (has_batch_norms())
       require(api_, ops_.move_running_statistics(mean_.data(), variance_.data(), step_sums_.data(), mean_.size(),
                                                  options_.norm_momentum, n_voxels_ / std::max(1.0, n_voxels_ - 1),
                                                  running_mean_.data(), running_variance_.data(), stream_));
@@ -145,6 +145,9 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
     DeviceArray<int> gradient_index;
   };
 
+  // Norms with statistics of the batch.
+  bool has_batch_norms() const { return !options_.frozen_norm && !first_moment_.empty(); }
+
   void use() const { require(api_, api_.use_device(device_)); }
 
   void release() {
@@ -195,7 +198,9 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
     scatter_parameters(numbers, ranges_, numbered);
     network_ = make_network(numbered);
     convs_.clear();
+    int widest = 0;
     for (const ConvLayer& conv : network_->convs()) {
+      widest = std::max(widest, conv.ci);
       const std::vector<float> flipped = transposed_weights(conv.view());
       Conv device;
       device.forward = packed(conv.view());
@@ -203,6 +208,8 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
       device.gradient_index = gradient_index(conv);
       convs_.push_back(std::move(device));
     }
+    ones_ = uploaded(std::vector<float>(static_cast<size_t>(widest), 1.0f));
+    zeros_ = uploaded(std::vector<float>(static_cast<size_t>(widest), 0.0f));
   }
 
   Packed packed(const ConvWeights& numbered) {
@@ -281,12 +288,14 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
     int64_t most = 2 * int64_t{ops_.l1_parts(batch.size.voxels() * batch.n)};
     for (const ConvLayer& conv : network_->convs()) {
       const ConvWeights shape = conv.view(), transposed = {conv.co, conv.ci, conv.size, nullptr};
-      const auto sums = [&](const ConvWeights& s) {
-        return int64_t{2} * batch.n * s.co * api_.conv3d_parts(s, kPrecision, batch.size);
+      const auto sums = [&](const ConvWeights& s, int n_sums) {
+        return int64_t{n_sums} * batch.n * s.co *
+               std::max(api_.conv3d_parts(s, kPrecision, batch.size), ops_.pointwise_parts(batch.size));
       };
       const int64_t weights =
           static_cast<int64_t>(conv.weight.size()) * ops_.gradient_parts(shape, batch.size, batch.n);
-      most = std::max({most, sums(shape), conv.ci > 1 ? sums(transposed) : 0, weights, int64_t{batch.n} * conv.co});
+      most =
+          std::max({most, sums(shape, 2), conv.ci > 1 ? sums(transposed, 3) : 0, weights, int64_t{batch.n} * conv.co});
     }
     return most;
   }
@@ -359,43 +368,59 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
   void conv3d(Channels x, const ConvLayer& conv, Channels y) override { forward_conv(x, conv, y, {}); }
 
   void norm_elu_conv3d(Channels x, const NormConv& layer, Channels y) override {
-    const int64_t at = first_moment_[static_cast<size_t>(layer.norm.id)];
-    const LayerParameters::Norm& norm = layers_.norms[static_cast<size_t>(layer.norm.id)];
-    if (!options_.frozen_norm)
-      require(api_, ops_.batch_moments(sums_.data() + x.first, x.count, n_voxels_, mean_.data() + at,
-                                       variance_.data() + at, stream_));
-    require(api_, ops_.moments_affine(mean_.data() + at, variance_.data() + at, x.count, layer.norm.eps,
-                                      parameters_.data() + norm.gamma.offset, parameters_.data() + norm.beta.offset,
-                                      scale_.data() + at, shift_.data() + at, stream_));
+    set_norm(x, layer.norm);
     forward_conv(x, layer.conv, y, prologue(layer.norm));
   }
 
-  // make_device_engine refuses the networks that would come here.
-  [[noreturn]] static void not_offered() { throw Error(Status::device_trouble, "only mDCSRN is trained on GPUs"); }
-  void elu_conv3d(Channels, const ConvLayer&, Channels) override { not_offered(); }
-  void prelu_conv3d(Channels, const PReluConv&, Channels) override { not_offered(); }
-  void norm_prelu_conv3d(Channels, const NormPReluConv&, Channels) override { not_offered(); }
-  void prelu(Channels, const PReluLayer&, Channels) override { not_offered(); }
-  void norm_add(Channels, const NormLayer&, Channels, Channels) override { not_offered(); }
+  void elu_conv3d(Channels x, const ConvLayer& conv, Channels y) override { forward_conv(x, conv, y, identity()); }
+  void prelu_conv3d(Channels x, const PReluConv& layer, Channels y) override {
+    forward_conv(x, layer.conv, y, with(layer.prelu, identity()));
+  }
+  void norm_prelu_conv3d(Channels x, const NormPReluConv& layer, Channels y) override {
+    set_norm(x, layer.norm);
+    forward_conv(x, layer.conv, y, with(layer.prelu, prologue(layer.norm)));
+  }
 
-  void elu_conv3d(Channels, const ConvLayer&, Channels, Gradients) override { not_offered(); }
-  void prelu_conv3d(Channels, const PReluConv&, Channels, Gradients) override { not_offered(); }
-  void norm_prelu_conv3d(Channels, const NormPReluConv&, Channels, Gradients) override { not_offered(); }
-  void prelu(Channels, const PReluLayer&, Channels, Gradients) override { not_offered(); }
-  void norm_add(Channels, const NormLayer&, Channels, Channels, Gradients) override { not_offered(); }
+  void prelu(Channels x, const PReluLayer& layer, Channels y) override {
+    require(api_, api_.prelu(kPrecision, maps(features_), x, slope_of(layer), y, stream_));
+  }
+  void norm_add(Channels x, const NormLayer& norm, Channels skip, Channels y) override {
+    set_norm(x, norm);
+    require(api_, api_.norm_add(kPrecision, maps(features_), x, prologue(norm), skip, y, stream_));
+  }
 
   void add(Channels, Channels) override {  // the only one: image onto output
     require(api_, api_.add_images(image_.data(), output_.data(), output_.size(), stream_));
   }
 
+  // What a norm is in this step: an affine.
+  void set_norm(Channels x, const NormLayer& layer) {
+    const int64_t at = first_moment_[static_cast<size_t>(layer.id)];
+    const LayerParameters::Norm& norm = layers_.norms[static_cast<size_t>(layer.id)];
+    if (!options_.frozen_norm)
+      require(api_, ops_.batch_moments(sums_.data() + x.first, x.count, n_voxels_, mean_.data() + at,
+                                       variance_.data() + at, stream_));
+    require(api_, ops_.moments_affine(mean_.data() + at, variance_.data() + at, x.count, layer.eps,
+                                      parameters_.data() + norm.gamma.offset, parameters_.data() + norm.beta.offset,
+                                      scale_.data() + at, shift_.data() + at, stream_));
+  }
+
   cuda::DevicePrologue prologue(const NormLayer& norm) const {
     const int64_t at = first_moment_[static_cast<size_t>(norm.id)];
-    return {scale_.data() + at, shift_.data() + at, 0};
+    return {.scale = scale_.data() + at, .shift = shift_.data() + at};
+  }
+  cuda::DevicePrologue identity() const { return {.scale = ones_.data(), .shift = zeros_.data()}; }
+  cuda::DevicePrologue with(const PReluLayer& prelu, cuda::DevicePrologue prologue) const {
+    prologue.slope = slope_of(prelu);
+    return prologue;
+  }
+  const float* slope_of(const PReluLayer& prelu) const {
+    return parameters_.data() + layers_.prelus[static_cast<size_t>(prelu.id)].offset;
   }
 
   void forward_conv(Channels x, const ConvLayer& conv, Channels y, cuda::DevicePrologue prologue) {
     const LayerParameters::Conv& parameters = layers_.convs[static_cast<size_t>(conv.id)];
-    const bool gather_sums = !options_.frozen_norm && y.first != plan_->output.first;
+    const bool gather_sums = has_batch_norms() && y.first != plan_->output.first;
     require(api_, api_.conv3d_forward({.precision = kPrecision,
                                        .shape = conv.view(),
                                        .packed_weights = convs_[static_cast<size_t>(conv.id)].forward.weights.data(),
@@ -415,17 +440,35 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
   // ---- backward ----
 
   void conv3d(Channels x, const ConvLayer& conv, Channels y, Gradients x_gradients) override {
-    settle(y);
-    weights_gradient(x, {}, conv, y);
-    data_gradient(x, {}, conv, y, x_gradients, nullptr);
+    gradients_before(x, {}, conv, y, x_gradients, {});
   }
 
   void norm_elu_conv3d(Channels x, const NormConv& layer, Channels y, Gradients x_gradients) override {
+    gradients_before(x, prologue(layer.norm), layer.conv, y, x_gradients, {.norm = &layer.norm});
+  }
+  void elu_conv3d(Channels x, const ConvLayer& conv, Channels y, Gradients x_gradients) override {
+    gradients_before(x, identity(), conv, y, x_gradients, {});
+  }
+  void prelu_conv3d(Channels x, const PReluConv& layer, Channels y, Gradients x_gradients) override {
+    gradients_before(x, with(layer.prelu, identity()), layer.conv, y, x_gradients, {.prelu = &layer.prelu});
+  }
+  void norm_prelu_conv3d(Channels x, const NormPReluConv& layer, Channels y, Gradients x_gradients) override {
+    gradients_before(x, with(layer.prelu, prologue(layer.norm)), layer.conv, y, x_gradients,
+                     {.norm = &layer.norm, .prelu = &layer.prelu});
+  }
+
+  void prelu(Channels x, const PReluLayer& layer, Channels y, Gradients x_gradients) override {
     settle(y);
-    weights_gradient(x, prologue(layer.norm), layer.conv, y);
-    ChannelSums* sums = gradient_sums_.data();
-    data_gradient(x, prologue(layer.norm), layer.conv, y, x_gradients, sums);
-    norm_gradient(x, layer.norm, sums);
+    require(api_, ops_.prelu_backward(maps(features_), maps(gradients_), x, slope_of(layer), y,
+                                      x_gradients == Gradients::add, partial_.data(), stream_));
+    slope_gradient(layer, x, partial_.data(), ops_.pointwise_parts(plan_->layout.size));
+  }
+
+  void norm_add(Channels x, const NormLayer& norm, Channels skip, Channels y, Gradients skip_gradients) override {
+    settle(y);
+    require(api_, ops_.norm_add_backward(maps(features_), maps(gradients_), x, prologue(norm).scale, skip, y,
+                                         skip_gradients == Gradients::add, partial_.data(), stream_));
+    norm_gradient(x, norm, ops_.pointwise_parts(plan_->layout.size));
   }
 
   void stem(Channels image, const ConvLayer& conv, Channels y) override {
@@ -466,9 +509,19 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
                                  gradient_.data() + parameters.bias->offset, stream_));
   }
 
-  void data_gradient(Channels x, cuda::DevicePrologue prologue, const ConvLayer& conv, Channels y,
-                     Gradients x_gradients, ChannelSums* sums) {
+  // The layers in front of a convolution whose gradients come with its data's; null: there is none.
+  struct Before {
+    const NormLayer* norm = nullptr;
+    const PReluLayer* prelu = nullptr;
+  };
+
+  void gradients_before(Channels x, cuda::DevicePrologue prologue, const ConvLayer& conv, Channels y,
+                        Gradients x_gradients, Before before) {
+    settle(y);
+    weights_gradient(x, prologue, conv, y);
     const ConvWeights transposed = {conv.co, conv.ci, conv.size, nullptr};
+    const int n_parts = api_.conv3d_parts(transposed, kPrecision, plan_->layout.size);
+    float* partial_slopes = partial_.data() + int64_t{2} * n_ * x.count * n_parts;
     require(api_,
             ops_.conv3d_backward_data({.shape = transposed,
                                        .packed_weights = convs_[static_cast<size_t>(conv.id)].transposed.weights.data(),
@@ -478,16 +531,23 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
                                        .x = x,
                                        .prologue = prologue,
                                        .accumulate = x_gradients == Gradients::add,
-                                       .partial_sums = sums ? partial_.data() : nullptr},
+                                       .partial_sums = before.norm ? partial_.data() : nullptr,
+                                       .partial_slopes = before.prelu ? partial_slopes : nullptr},
                                       stream_));
-    if (sums)
-      require(api_, ops_.add_batch_parts(partial_.data(), n_, conv.ci,
-                                         api_.conv3d_parts(transposed, kPrecision, plan_->layout.size), sums, stream_));
+    if (before.prelu) slope_gradient(*before.prelu, x, partial_slopes, n_parts);
+    if (before.norm) norm_gradient(x, *before.norm, n_parts);
   }
 
-  // The sums of this rank give its share of gamma's and beta's gradients, those of all ranks what the statistics carry
-  // back.
-  void norm_gradient(Channels x, const NormLayer& layer, ChannelSums* sums) {
+  void slope_gradient(const PReluLayer& layer, Channels x, const float* partial_slopes, int n_parts) {
+    require(api_, ops_.sum_parts(partial_slopes, x.count, n_ * n_parts, nullptr, x.count,
+                                 gradient_.data() + layers_.prelus[static_cast<size_t>(layer.id)].offset, stream_));
+  }
+
+  // Of the sums in partial_. Those of this rank give its share of gamma's and beta's gradients, those of all ranks what
+  // the statistics carry back.
+  void norm_gradient(Channels x, const NormLayer& layer, int n_parts) {
+    ChannelSums* sums = gradient_sums_.data();
+    require(api_, ops_.add_batch_parts(partial_.data(), n_, x.count, n_parts, sums, stream_));
     const int64_t at = first_moment_[static_cast<size_t>(layer.id)];
     const LayerParameters::Norm& norm = layers_.norms[static_cast<size_t>(layer.id)];
     require(api_,
@@ -516,6 +576,7 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
   DeviceArray<float> parameters_, gradient_, m_, v_;  // in the order of parameters.h
   std::unique_ptr<Network> network_;                  // its weights are numbers of parameters
   std::vector<Conv> convs_;                           // by id
+  DeviceArray<float> ones_, zeros_;                   // an affine that changes nothing, as wide as the widest layer
 
   // Channels of all norms, one norm behind the other.
   std::vector<int64_t> first_moment_;  // by id
@@ -541,9 +602,6 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
 std::unique_ptr<TrainingEngine> make_device_engine(const cuda::Api& api, int device, const Weights& weights,
                                                    const TrainingOptions& options, Collective& collective) {
   require(api, api.use_device(device));
-  if (weights.model.architecture != Architecture::mdcsrn)
-    throw Error(Status::device_trouble,
-                fmt::format("{} is trained on the CPU alone; use --device cpu", weights.model.name()));
   const std::unique_ptr<Network> network = make_network(weights);
   for (const ConvLayer& conv : network->convs())
     if (const char* why = api.supports(conv.view(), kPrecision))
