@@ -10,7 +10,7 @@
 namespace sr {
 
 std::vector<int> trunk_channels(const ModelDescription& model, int n_blocks) {
-  const int n_input = 2 * model.growth, n_block = (2 + model.units) * model.growth;
+  const int n_input = 2 * model.growth, n_block = model.block_channels();
   std::vector<int> channels;
   for (int block = 0; block < n_blocks; block++)
     for (int c = 0; c < n_block; c++)
@@ -73,7 +73,7 @@ void Mdcsrn::forward(const Plan& plan, PatchOps& op) const {
   const auto& [B, U, k] = std::tuple{model.blocks, model.units, model.growth};
 
   for (int i = 0; i < B; i++) {
-    const int block = i * block_channels();
+    const int block = i * model.block_channels();
     const Channels x_i = {block, 2 * k};
     if (i == 0)
       op.conv3d(plan.image, *stem_, x_i);  // 1 -> 24
@@ -118,7 +118,7 @@ void Mdcsrn::backward(const Plan& plan, GradientOps& op) const {
   }
 
   for (int i = B - 1; i >= 0; i--) {
-    const int block = i * block_channels();
+    const int block = i * model.block_channels();
     const Channels x_i = {block, 2 * k};
     for (int j = U - 1; j >= 0; j--) {
       const Unit& unit = blocks_[static_cast<size_t>(i)][static_cast<size_t>(j)];

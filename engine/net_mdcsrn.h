@@ -36,8 +36,7 @@ class Mdcsrn final : public Network {
   };
 
   const ConvLayer& trunk_conv(const Weights& weights, const std::string& name, int n_blocks);
-  int block_channels() const { return (2 + model.units) * model.growth; }
-  Channels trunk(int n_blocks) const { return {0, n_blocks * block_channels()}; }
+  Channels trunk(int n_blocks) const { return {0, n_blocks * model.block_channels()}; }
 
   const ConvLayer* stem_;
   std::vector<std::vector<Unit>> blocks_;

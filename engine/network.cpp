@@ -1,7 +1,5 @@
 #include "engine/network.h"
 
-#include <algorithm>
-
 #include "engine/net_fsrcnn.h"
 #include "engine/net_mdcsrn.h"
 #include "engine/net_srdensenet.h"
@@ -29,10 +27,6 @@ const NormLayer& Network::norm(const Weights& weights, const std::string& name) 
 
 const PReluLayer& Network::prelu(const Weights& weights, const std::string& name) {
   return prelus_.emplace_back(PReluLayer{static_cast<int>(prelus_.size()), weights.at(name + ".weight").data});
-}
-
-bool Network::has_running_statistics() const {
-  return std::ranges::all_of(norms_, [](const NormLayer& norm) { return !norm.running_mean.empty(); });
 }
 
 std::unique_ptr<Network> make_network(const Weights& weights) {

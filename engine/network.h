@@ -128,7 +128,6 @@ class Network {
   const std::deque<ConvLayer>& convs() const { return convs_; }
   const std::deque<NormLayer>& norms() const { return norms_; }
   const std::deque<PReluLayer>& prelus() const { return prelus_; }
-  bool has_running_statistics() const;
 
  protected:
   explicit Network(const Weights& weights) : model(weights.model) {}

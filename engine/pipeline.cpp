@@ -24,10 +24,10 @@ auto timed(double& seconds, F call) {
   return call();
 }
 
-BatchNorm choose_batch_norm(const RestoreOptions& options, const Network& network) {
-  if (!network.model.has_norms()) return BatchNorm::patch;  // nobody asks, and one pass does
-  const BatchNorm chosen = options.batch_norm.value_or(network.model.batch_norm);
-  if (chosen == BatchNorm::running && !network.has_running_statistics())
+BatchNorm choose_batch_norm(const RestoreOptions& options, const Weights& weights) {
+  if (!weights.model.has_norms()) return BatchNorm::patch;  // nobody asks, and one pass does
+  const BatchNorm chosen = options.batch_norm.value_or(weights.model.batch_norm);
+  if (chosen == BatchNorm::running && !weights.has_running_statistics())
     throw Error(Status::bad_usage,
                 "these weights hold no running batch-norm statistics; --batch-norm patch or scan does without them");
   return chosen;
@@ -53,7 +53,7 @@ Restorer::Restorer(const Weights& weights, const RestoreOptions& options)
       normalization_(weights.normalization),
       domain_(domain_of(weights.provenance)),
       network_(make_network(weights)),
-      batch_norm_(choose_batch_norm(options, *network_)) {
+      batch_norm_(choose_batch_norm(options, weights)) {
   make_patch_grid({1, 1, 1}, options.backend.patch, options.margin);  // refuses what cannot be
   backend_ = make_backend(*network_, options.backend);
   said_why_not_gpu_ = backend_->why_not_gpu;

@@ -1,5 +1,6 @@
 // How a convolution is cut up: sizes of bands, chunks and scratch.
 #include <algorithm>
+#include <limits>
 
 #include "kernels/conv3d_impl.h"
 
@@ -111,9 +112,9 @@ ConvPlan plan_1x1x1(const Layout& layout, const PackedConv::Impl& conv) {
   return plan;
 }
 
-// Blocks with the neighbours that their taps reach, one input channel at a time.
-// product_planes: of each output channel, so many planes stay in scratch; 0: as many as an item has.
-ConvPlan plan_wide(const Layout& layout, const PackedConv::Impl& conv, int product_planes) {
+// Blocks with the neighbours that their taps reach, one input channel at a time. `total` is left open: behind
+// product_at comes what a caller keeps of the output channels.
+ConvPlan wide_blocks(const Layout& layout, const PackedConv::Impl& conv, ptrdiff_t most_products) {
   ConvPlan plan;
   const auto [d, h, w] = layout.size;
   const int reach = conv.size / 2;
@@ -122,17 +123,27 @@ ConvPlan plan_wide(const Layout& layout, const PackedConv::Impl& conv, int produ
   plan.rows = conv.co == 1 ? kWideBand : 16;
   plan.n_bands = divide_up(h, plan.rows);
   plan.product = round_up(plan.rows * plan.wide_row, 16) + kMargin;
-  plan.planes = 16;
-  if (product_planes == 0)
-    plan.planes = static_cast<int>(std::clamp<ptrdiff_t>(kCache / (conv.co_padded * plan.product), 1, plan.planes));
-  plan.n_depths = divide_up(d, plan.planes);
+  const ptrdiff_t planes = std::clamp<ptrdiff_t>(most_products / (conv.co_padded * plan.product), 1, 16);
+  plan.n_depths = divide_up(d, planes);
   plan.planes = divide_up(d, plan.n_depths);
   plan.band = (plan.rows + 2 * reach) * plan.wide_row;
   plan.ring = (plan.planes + 2 * reach) * plan.band;
   plan.ring_at = kMargin;
   plan.product_at = round_up(plan.ring_at + plan.ring + kMargin, 16);
-  const int n_products = product_planes > 0 ? product_planes : plan.planes;
-  plan.total = plan.product_at + ptrdiff_t{conv.co_padded} * n_products * plan.product;
+  return plan;
+}
+
+// The products of a whole item stay, in the cache.
+ConvPlan plan_wide(const Layout& layout, const PackedConv::Impl& conv) {
+  ConvPlan plan = wide_blocks(layout, conv, kCache);
+  plan.total = plan.product_at + ptrdiff_t{conv.co_padded} * plan.planes * plan.product;
+  return plan;
+}
+
+// Gradients pass by plane by plane.
+ConvPlan plan_wide_gradient(const Layout& layout, const PackedConv::Impl& conv) {
+  ConvPlan plan = wide_blocks(layout, conv, std::numeric_limits<ptrdiff_t>::max());
+  plan.total = plan.product_at + conv.co_padded * plan.product;
   return plan;
 }
 
@@ -140,7 +151,7 @@ ConvPlan plan_wide(const Layout& layout, const PackedConv::Impl& conv, int produ
 
 ConvPlan plan_conv3d(const Layout& layout, const PackedConv::Impl& conv) {
   if (conv.size == 1) return plan_1x1x1(layout, conv);
-  if (conv.size > 3) return plan_wide(layout, conv, 0);
+  if (conv.size > 3) return plan_wide(layout, conv);
   if (conv.algorithm == ConvAlgorithm::direct) return plan_direct(layout, conv);
   return plan_winograd(layout, conv);
 }
@@ -148,7 +159,7 @@ ConvPlan plan_conv3d(const Layout& layout, const PackedConv::Impl& conv) {
 ConvPlan plan_gradient(const Layout& layout, const PackedConv::Impl& conv) {
   if (conv.size == 3 && conv.n_points > 1) return plan_winograd_gradient(layout, conv);
   if (conv.size == 3) return plan_direct(layout, conv);
-  if (conv.size > 3) return plan_wide(layout, conv, 1);
+  if (conv.size > 3) return plan_wide_gradient(layout, conv);
   ConvPlan plan;
   const int64_t n_rows = int64_t{layout.size.d} * layout.size.h;
   plan.rows = static_cast<int>(std::clamp<int64_t>(512 / layout.row, 1, n_rows));

@@ -95,7 +95,7 @@ void bench(Arguments& a) {
              multiply_adds_per_voxel(weights.model));
   fmt::print("backend            {}\n", restorer.backend().describe());
   fmt::print("patch              {}x{}x{}, margin {}{}\n", patch.w, patch.h, patch.d, a.options.margin,
-             weights.model.has_norms() ? ", batch-norm " + to_string(restorer.batch_norm()) : "");
+             batch_norm_clause(weights.model, restorer.batch_norm()));
   fmt::print("error against ref  {:.1e} of the output's rms\n", error);
   fmt::print("ms per patch       {:.4g} (median of {}; {:.4g} to {:.4g})\n", middle, ms.size(), ms.front(), ms.back());
   fmt::print("ms per volume      {:.0f} ({}: {} patches)\n", middle * n_patches, a.shape, n_patches);

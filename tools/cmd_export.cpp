@@ -65,7 +65,7 @@ void run(Arguments& a) {
       a.options.batch_norm = choose_batch_norm(a, weights);
       save_onnx(a.onnx, weights, a.options);
       fmt::print("{}: {} as ONNX, opset {}{}\n", a.onnx.string(), weights.model.name(), a.options.opset,
-                 weights.model.has_norms() ? ", batch-norm " + to_string(a.options.batch_norm) : "");
+                 batch_norm_clause(weights.model, a.options.batch_norm));
     }
     if (!a.safetensors.empty()) {
       save_weights(a.safetensors, weights);

@@ -195,7 +195,7 @@ void run(Arguments& a) {
   Restorer restorer(weights, a.options);
   if (!a.quiet)
     note(fmt::format("{} on {}{}", weights.model.name(), restorer.backend().describe(),
-                     weights.model.has_norms() ? ", batch-norm " + to_string(restorer.batch_norm()) : ""));
+                     batch_norm_clause(weights.model, restorer.batch_norm())));
   if (!a.quiet && !restorer.backend().why_not_gpu.empty())
     note(fmt::format("no GPU: {}", restorer.backend().why_not_gpu));
 

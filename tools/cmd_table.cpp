@@ -30,7 +30,7 @@ struct Arguments {
   fs::path csv, json, html;
 };
 
-struct Network {
+struct Contender {
   std::string name, label;
   Weights weights;
   bool trained;
@@ -89,9 +89,9 @@ Error all_skipped(const std::vector<Skipped>& skipped, Status status, const std:
   return Error(status, summary + list);
 }
 
-std::vector<Network> load_networks(const Arguments& a, const std::vector<fs::path>& files,
-                                   std::vector<Skipped>& skipped) {
-  std::vector<Network> networks;
+std::vector<Contender> load_networks(const Arguments& a, const std::vector<fs::path>& files,
+                                     std::vector<Skipped>& skipped) {
+  std::vector<Contender> networks;
   for (const fs::path& file : files)
     attempt(skipped, file, [&] {
       networks.push_back({file.string(), file.stem().string(), load_weights(file), true});
@@ -141,7 +141,7 @@ void add_interpolations(MethodTable& table, const std::vector<fs::path>& scans, 
   table.rows = std::move(rows);
 }
 
-TableRow measure_network(const Network& network, const MethodTable& table, const Arguments& a) {
+TableRow measure_network(const Contender& network, const MethodTable& table, const Arguments& a) {
   TableRow row;
   row.name = network.name, row.label = network.label;
   row.network = size_of(network.weights);
@@ -172,12 +172,12 @@ void run(Arguments& a) {
   refuse_collisions(read, {a.csv, a.json, a.html});
   const auto csv = open_result("--csv", a.csv), json = open_result("--json", a.json),
              html = open_result("--html", a.html);
-  const std::vector<Network> networks = load_networks(a, weights, table.skipped);
+  const std::vector<Contender> networks = load_networks(a, weights, table.skipped);
 
   if (a.options.backend.threads) omp_set_num_threads(a.options.backend.threads);  // of k-space and interpolation
   catch_interrupts();
   add_interpolations(table, scans, a.patches);
-  for (const Network& network : networks)
+  for (const Contender& network : networks)
     attempt(table.skipped, network.name,
             [&] { table.rows.push_back(naming(network.name, [&] { return measure_network(network, table, a); })); });
 

@@ -98,8 +98,7 @@ std::unique_ptr<Method> network_method(const Weights& weights, const RestoreOpti
 NetworkSize size_of(const Weights& weights) {
   NetworkSize size{weights.model.name(), 0, multiply_adds_per_voxel(weights.model)};
   for (const TensorSpec& spec : tensor_table(weights.model))
-    if (spec.role != TensorRole::running_mean && spec.role != TensorRole::running_var && weights.find(spec.name))
-      size.parameters += element_count(spec.shape);
+    if (is_parameter(spec.role) && weights.find(spec.name)) size.parameters += element_count(spec.shape);
   return size;
 }
 

@@ -38,7 +38,7 @@ std::vector<LayerRow> layers_of(const Weights& weights) {
     if (rows.empty() || rows.back().name != layer_of(spec.name)) rows.push_back({layer_of(spec.name), "", 0, 0});
     LayerRow& row = rows.back();
     if (row.shape.empty()) row.shape = fmt::format("{}", fmt::join(spec.shape, "x"));
-    if (spec.role == TensorRole::running_mean || spec.role == TensorRole::running_var) continue;
+    if (!is_parameter(spec.role)) continue;
     row.parameters += element_count(spec.shape);
     if (spec.role == TensorRole::conv_weight) row.multiply_adds += element_count(spec.shape);
   }

@@ -39,14 +39,23 @@ int64_t extent(const std::map<std::string, Tensor>& tensors, const std::string& 
   return found == tensors.end() || found->second.shape.size() != 5 ? 0 : found->second.shape[axis];
 }
 
-// Whether every size lies in its range; the schema finds what is wrong beyond that.
-void set_sizes(const std::vector<std::tuple<int*, int64_t, int>>& sizes, const std::string& where) {
+// A number of layers or their width, as the tensors have it.
+struct FoundSize {
+  int ModelDescription::*member;
+  int64_t value;
+  int most;
+};
+
+// A baseline of these sizes; the schema finds what is wrong beyond their range.
+ModelDescription model_of(Architecture architecture, std::initializer_list<FoundSize> sizes, const std::string& where) {
+  ModelDescription model = default_model(architecture);
   for (const auto& [member, value, most] : sizes) {
     if (value < 1 || value > most)
       throw WeightsError(
-          fmt::format("{}: its tensors' numbers and shapes are those of no network that is read", where));
-    *member = static_cast<int>(value);
+          fmt::format("{}: read as {}, its layers' numbers and widths fit no network", where, to_string(architecture)));
+    model.*member = static_cast<int>(value);
   }
+  return model;
 }
 
 ModelDescription mdcsrn_of_own_names(const std::map<std::string, Tensor>& tensors, const std::string& where) {
@@ -78,29 +87,31 @@ ModelDescription mdcsrn_of_own_names(const std::map<std::string, Tensor>& tensor
 
 ModelDescription model_of_own_names(Architecture architecture, const std::map<std::string, Tensor>& tensors,
                                     const std::string& where) {
-  ModelDescription model = default_model(architecture);
+  using M = ModelDescription;
+  const auto outputs = [&](const char* conv) { return extent(tensors, conv, 0); };
+  const auto count = [&](const char* word, int most) { return count_by_names(tensors, word, most); };
   switch (architecture) {
-    case Architecture::mdcsrn:
-      return mdcsrn_of_own_names(tensors, where);
     case Architecture::fsrcnn:
-      set_sizes({{&model.features, extent(tensors, "extract.conv.weight", 0), limits::features},
-                 {&model.shrink, extent(tensors, "shrink.conv.weight", 0), limits::features},
-                 {&model.blocks, count_by_names(tensors, "mapping.", limits::blocks), limits::blocks}},
-                where);
-      break;
+      return model_of(architecture,
+                      {{&M::features, outputs("extract.conv.weight"), limits::features},
+                       {&M::shrink, outputs("shrink.conv.weight"), limits::features},
+                       {&M::blocks, count("mapping.", limits::blocks), limits::blocks}},
+                      where);
     case Architecture::srresnet:
-      set_sizes({{&model.features, extent(tensors, "head.conv.weight", 0), limits::features},
-                 {&model.blocks, count_by_names(tensors, "blocks.", limits::blocks), limits::blocks}},
-                where);
-      break;
+      return model_of(architecture,
+                      {{&M::features, outputs("head.conv.weight"), limits::features},
+                       {&M::blocks, count("blocks.", limits::blocks), limits::blocks}},
+                      where);
     case Architecture::srdensenet:
-      set_sizes({{&model.growth, extent(tensors, "stem.conv.weight", 0) / 2, limits::growth},
-                 {&model.blocks, count_by_names(tensors, "blocks.", limits::blocks), limits::blocks},
-                 {&model.units, count_by_names(tensors, ".units.", limits::units), limits::units}},
-                where);
+      return model_of(architecture,
+                      {{&M::growth, outputs("stem.conv.weight") / 2, limits::growth},
+                       {&M::blocks, count("blocks.", limits::blocks), limits::blocks},
+                       {&M::units, count(".units.", limits::units), limits::units}},
+                      where);
+    case Architecture::mdcsrn:
       break;
   }
-  return model;
+  return mdcsrn_of_own_names(tensors, where);
 }
 
 // The architecture whose names these are, and what all of them begin with ("module.", "").
@@ -208,29 +219,22 @@ class Inferrer {
     find_mdcsrn();
   }
 
-  void set_sizes_of(Architecture architecture,
-                    const std::vector<std::tuple<int ModelDescription::*, int64_t, int>>& sizes) {
-    out_.model = default_model(architecture);
-    for (const auto& [member, value, most] : sizes) {
-      if (value < 1 || value > most)
-        refuse(fmt::format("read as {}, its layers' numbers and widths fit no network", to_string(architecture)));
-      out_.model.*member = static_cast<int>(value);
-    }
-  }
-
   void find_fsrcnn(int64_t d) {
     const auto shrink = convs_where([d](const ForeignConv& c) { return c.kernel == 1 && c.ci == d; });
     const auto mapping = convs_where([](const ForeignConv& c) { return c.kernel == 3; });
-    set_sizes_of(Architecture::fsrcnn,
-                 {{&ModelDescription::features, d, limits::features},
-                  {&ModelDescription::shrink, shrink.empty() ? 0 : shrink[0]->co, limits::features},
-                  {&ModelDescription::blocks, mapping.size(), limits::blocks}});
+    out_.model = model_of(Architecture::fsrcnn,
+                          {{&ModelDescription::features, d, limits::features},
+                           {&ModelDescription::shrink, shrink.empty() ? 0 : shrink[0]->co, limits::features},
+                           {&ModelDescription::blocks, std::ssize(mapping), limits::blocks}},
+                          where_);
   }
 
   void find_srresnet(int64_t f) {  // two convolutions a block, and three behind them
     const auto n = static_cast<int64_t>(convs_where([](const ForeignConv& c) { return c.kernel == 3; }).size());
-    set_sizes_of(Architecture::srresnet, {{&ModelDescription::features, f, limits::features},
-                                          {&ModelDescription::blocks, n % 2 ? (n - 3) / 2 : 0, limits::blocks}});
+    out_.model = model_of(Architecture::srresnet,
+                          {{&ModelDescription::features, f, limits::features},
+                           {&ModelDescription::blocks, n % 2 ? (n - 3) / 2 : 0, limits::blocks}},
+                          where_);
   }
 
   // The widest input of a unit is (1 + U) k with one block, (2 U - 1) k with more.
@@ -244,9 +248,11 @@ class Inferrer {
     const bool one_block = widest == (1 + n) * k;
     const int64_t n_units = one_block ? n : k > 0 ? (widest / k + 1) / 2 : 0;
     const int64_t n_blocks = n_units > 0 && n % n_units == 0 ? n / n_units : 0;
-    set_sizes_of(Architecture::srdensenet, {{&ModelDescription::growth, k, limits::growth},
-                                            {&ModelDescription::units, n_units, limits::units},
-                                            {&ModelDescription::blocks, n_blocks, limits::blocks}});
+    out_.model = model_of(Architecture::srdensenet,
+                          {{&ModelDescription::growth, k, limits::growth},
+                           {&ModelDescription::units, n_units, limits::units},
+                           {&ModelDescription::blocks, n_blocks, limits::blocks}},
+                          where_);
   }
 
   // B, U, k and the rest from numbers of layers and their widths. The number of output channels tells the 1x1x1

@@ -42,8 +42,7 @@ std::string statistics(const ModelDescription& model, const OnnxOptions& options
   if (model.has_norms() && options.batch_norm == BatchNorm::patch)
     return fmt::format(
         "Batch-norm takes the statistics of the patch, so the size of patches matters: {0}x{0}x{0}, of which {1} "
-        "voxels "
-        "at each face are not kept.",
+        "voxels at each face are not kept.",
         options.patch, options.margin);
   return fmt::format("{}here {} voxels at each face of a patch are not kept, the size of patches does not matter.",
                      model.has_norms() ? "Batch-norm takes running statistics: w" : "W", radius);
@@ -53,8 +52,7 @@ std::string instructions(const Weights& weights, const OnnxOptions& options, int
   return fmt::format(
       "Restores the resolution of 3D brain MRI. x: a patch of a scan on the output grid ({} interpolation), its voxels "
       "v as (v - a) / b with {}, zeros beyond the scan; axes d, h, w are NIfTI's k, j, i. y: the patch restored, as v "
-      "= "
-      "y b + a. {}",
+      "= y b + a. {}",
       to_string(weights.model.input), divisor_rule(weights.normalization), statistics(weights.model, options, radius));
 }
 

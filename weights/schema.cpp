@@ -109,7 +109,7 @@ bool ModelDescription::unit_has_bottleneck(int unit) const {
 }
 
 int ModelDescription::trunk_channels(int n_blocks) const {
-  return (trunk == Trunk::with_inputs ? n_blocks * (2 + units) : 2 + n_blocks * units) * growth;
+  return trunk == Trunk::with_inputs ? n_blocks * block_channels() : (2 + n_blocks * units) * growth;
 }
 
 std::string ModelDescription::name() const {
@@ -402,6 +402,9 @@ std::string to_string(BatchNorm b) {
 }
 std::string to_string(Interpolation i) {
   return text_of(interpolation_names, i);
+}
+std::string batch_norm_clause(const ModelDescription& model, BatchNorm mode) {
+  return model.has_norms() ? ", batch-norm " + to_string(mode) : "";
 }
 
 Architecture parse_architecture(const std::string& text) {

@@ -24,9 +24,8 @@
 //               tail.0.conv, tail.1.conv (8k, 8k, 3..), reconstruct.conv (1, 8k, 3..)
 //
 // Beside each conv.weight conv.bias (co): all of FSRCNN's and the first and last of SRResNet's are required, others
-// optional. Optional beside each norm, both or neither: norm.running_mean and
-// norm.running_var (c). A prelu.weight holds the slope of each channel (c). Definitions: docs/spec.md, sections 2,
-// 5, 7.
+// optional. Optional beside each norm, both or neither: norm.running_mean and norm.running_var (c). A prelu.weight
+// holds the slope of each channel (c). Definitions: docs/spec.md, sections 2, 5, 7.
 #pragma once
 
 #include <cstdint>
@@ -65,6 +64,7 @@ struct ModelDescription {
   friend bool operator==(const ModelDescription&, const ModelDescription&) = default;
 
   bool unit_has_bottleneck(int unit) const;
+  int block_channels() const { return (2 + units) * growth; }  // mDCSRN: x_i and what the units append
   int trunk_channels(int n_blocks) const;
   // Networks without batch-norm have neither norm_eps nor a mode for it.
   bool has_norms() const { return architecture == Architecture::mdcsrn || architecture == Architecture::srresnet; }
@@ -97,6 +97,8 @@ std::string to_string(Bottleneck);
 std::string to_string(Trunk);
 std::string to_string(BatchNorm);
 std::string to_string(Interpolation);
+// ", batch-norm running" of a network that has it, else "": the end of a sentence about the network.
+std::string batch_norm_clause(const ModelDescription& model, BatchNorm mode);
 
 // The same words back. Throw WeightsError with the list of what there is.
 Architecture parse_architecture(const std::string& text);
@@ -106,6 +108,11 @@ BatchNorm parse_batch_norm(const std::string& text);
 Interpolation parse_model_input(const std::string& text);  // "linear" | "sinc"
 
 enum class TensorRole { conv_weight, conv_bias, norm_weight, norm_bias, running_mean, running_var, prelu_slope };
+
+// Running statistics of batch-norm are kept, not trained: no parameters.
+inline bool is_parameter(TensorRole role) {
+  return role != TensorRole::running_mean && role != TensorRole::running_var;
+}
 
 struct TensorSpec {
   std::string name;

@@ -203,7 +203,7 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
 
   void prepare(const Batch& batch) {
     if (plan_ && plan_->layout.size == batch.size && n_patches_ == batch.n) return;
-    plan_.emplace(*make_network(weights_), Convs::layout(batch.size), Keep::all);
+    plan_.emplace(*network_, Convs::layout(batch.size), Keep::all);
     n_patches_ = batch.n;
     buffers_.reset();
     try {
@@ -264,8 +264,8 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
   // ---- forward ----
 
   void run_forward(const Batch& batch) {
-    prepare(batch);
     network_ = make_network(current_weights());
+    prepare(batch);
     convs_.pack(*network_);
     gather(batch);
     network_->forward(*plan_, *this);
@@ -531,8 +531,8 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
       return;
     }
     const ConvLayer& layer = network_->convs()[conv];
-    const ModelDescription& m = network_->model;
-    const std::vector<int> channels = trunk_channels(m, layer.ci / ((2 + m.units) * m.growth));
+    const ModelDescription& model = network_->model;
+    const std::vector<int> channels = trunk_channels(model, layer.ci / model.block_channels());
     for (int co = 0; co < layer.co; co++)
       for (const int channel : channels) *to++ = static_cast<float>(from[static_cast<size_t>(co * layer.ci + channel)]);
   }

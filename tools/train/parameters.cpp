@@ -8,8 +8,7 @@ std::vector<ParameterRange> parameter_ranges(const Weights& weights) {
   std::vector<ParameterRange> ranges;
   int64_t offset = 0;
   for (const TensorSpec& spec : tensor_table(weights.model)) {
-    const bool running = spec.role == TensorRole::running_mean || spec.role == TensorRole::running_var;
-    if (running || !weights.find(spec.name)) continue;
+    if (!is_parameter(spec.role) || !weights.find(spec.name)) continue;
     const int64_t count = element_count(spec.shape);
     ranges.push_back({spec.name, offset, count});
     offset += count;
@@ -53,8 +52,7 @@ LayerParameters layer_parameters(const std::vector<ParameterRange>& ranges) {
 
 void add_running_statistics(Weights& weights) {
   for (const TensorSpec& spec : tensor_table(weights.model)) {
-    if (spec.role != TensorRole::running_mean && spec.role != TensorRole::running_var) continue;
-    if (weights.find(spec.name)) continue;
+    if (is_parameter(spec.role) || weights.find(spec.name)) continue;
     const float value = spec.role == TensorRole::running_var ? 1.0f : 0.0f;
     weights.tensors[spec.name] = {spec.shape,
                                   std::vector<float>(static_cast<size_t>(element_count(spec.shape)), value)};
