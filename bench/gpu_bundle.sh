@@ -11,6 +11,8 @@ cmake -S . -B build/gpu -G Ninja -DCMAKE_BUILD_TYPE=Release -DSRENGINE_CUDA=ON \
 tests=(test_conv3d_cuda test_network_cuda test_conv3d_backward_cuda test_train_engine_cuda
   test_critic_cuda test_critic_engine_cuda)
 targets=(srengine_program srtrain_program srengine_cuda "${tests[@]}")
+# Where CMake found cuDNN.
+cmake --build build/gpu --target help | grep -q '^cudnn_convs:' && targets+=(cudnn_convs)
 cmake --build build/gpu --target "${targets[@]}"
 mkdir -p build/gpu/lib
 unset LD_LIBRARY_PATH  # or what was collected before would be found again

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, in one call of ten minutes at most: builds for the card, runs the GPU tests, looks for bad
-# memory accesses and races on a small case, times b4u4, b6u4 and b8u4 in every precision, PyTorch and
-# TensorRT beside them, and a step of training beside PyTorch's.
+# memory accesses and races on a small case, times b4u4, b6u4 and b8u4 in every precision, PyTorch, TensorRT and cuDNN
+# beside b8u4 and the paper's baselines, and a step of training beside PyTorch's.
 #
 #   bench/gpu_check.sh [--out FOLDER] [--device N] [--quick] [SECTION...]
 #
@@ -25,7 +25,7 @@ while [ $# -gt 0 ]; do
 done
 [ ${#sections[@]} -gt 0 ] || sections=(build tests sanitizer bench peers train)
 mkdir -p "$out"
-rm -f "$out"/*.json  # of an earlier call
+rm -rf "$out"/*.json "$out/peers"  # of an earlier call
 program=build/gpu/srengine
 # Ten minutes for all of it; what is still running then ends, and the table is printed.
 deadline=$((SECONDS + ${GPU_CHECK_SECONDS:-570}))
@@ -66,6 +66,11 @@ fi
 # Our own programs with the libraries that were brought along, nobody else's.
 ours=(env SRENGINE_CUDA_PLUGIN="$PWD/build/gpu/libsrengine_cuda.so")
 [ -d build/gpu/lib ] && ours+=(LD_LIBRARY_PATH="$PWD/build/gpu/lib")
+# As one word, for scripts that start a program by its name.
+for name in srengine srtrain; do
+  printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$(printf '%q ' "${ours[@]}")" "$PWD/build/gpu/$name" >"$out/$name.sh"
+  chmod +x "$out/$name.sh"
+done
 "${ours[@]}" $program backends | tee "$out/backends.txt" >&2
 
 if wanted tests; then
@@ -119,17 +124,24 @@ if wanted peers; then
       python=python3
     fi
   fi
-  step peers peers.log $python bench/peers/mdcsrn_gpu_peers.py --model b8u4 --device "$device" --json "$out/peers.json" \
-    ${quick:+--quick}
+  # cuDNN is not brought along, it is large; PyTorch has its own.
+  cudnn=$($python -c 'import nvidia.cudnn; print(list(nvidia.cudnn.__path__)[0] + "/lib")' 2>/dev/null)
+  peers() {
+    local log=$1
+    shift
+    step peers "$log" env LD_LIBRARY_PATH="$cudnn${cudnn:+${LD_LIBRARY_PATH:+:}}${LD_LIBRARY_PATH:-}" $python \
+      bench/peers/peers.py --program "$out/srengine.sh" --device cuda:"$device" --rounds 3 --out "$out/peers" "$@"
+  }
+  if [ -n "$quick" ]; then
+    peers peers.log --models b4u4 --peers torch
+  else
+    peers peers.log --models b8u4 --precisions f16,fp32,tf32,bf16
+    peers peers-baselines.log --models fsrcnn,srdensenet,srresnet --peers torch,torch-last,cudnn,tensorrt
+  fi
 fi
 
 if wanted train; then
-  # PyTorch finds its own libraries; srtrain's are those that were brought along.
-  wrapper=$out/srtrain.sh
-  printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$(printf '%q ' "${ours[@]}")" "$PWD/build/gpu/srtrain" >"$wrapper"
-  printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$(printf '%q ' "${ours[@]}")" "$PWD/$program" >"$out/srengine.sh"
-  chmod +x "$wrapper" "$out/srengine.sh"
-  step train train.log python3 bench/peers/train_peers.py --srengine "$out/srengine.sh" --srtrain "$wrapper" \
+  step train train.log python3 bench/peers/train_peers.py --srengine "$out/srengine.sh" --srtrain "$out/srtrain.sh" \
     --device cuda --steps "$([ -n "$quick" ] && echo 5 || echo 40)" --json "$out/train.json"
 fi
 
@@ -144,18 +156,25 @@ for path in sorted(pathlib.Path(sys.argv[1]).glob("b*u4-*.json")):
     for volume, n in patches.items():
         rows.append((f["model"], path.stem.split("-")[-1], volume, f["ms_per_patch"]["median"] * n,
                      f["ms_per_patch"]["median"], f["gflops"] / f["peak_gflops"]))
-peers = pathlib.Path(sys.argv[1]) / "peers.json"
-best = {"PyTorch": {}, "TensorRT": {}}
-if peers.exists():
-    for row in json.loads(peers.read_text())["rows"]:
-        of = best["TensorRT" if row["mode"] == "tensorrt" else "PyTorch"]
-        of[row["precision"]] = min(row["ms_per_patch"], of.get(row["precision"], float("inf")))
-print(f"{'model':6} {'prec.':5} {'volume':12} {'ms/volume':>10} {'ms/patch':>9} {'x fp32 peak':>11} {'x PyTorch':>10} "
-      f"{'x TensorRT':>10}")
+libraries = ("PyTorch", "TensorRT", "cuDNN")  # cuDNN: convolutions only
+peers = {}  # (model, precision, library): the least ms per patch
+for path in pathlib.Path(sys.argv[1]).glob("peers/*.json"):
+    for of_model in json.loads(path.read_text())["models"].values():
+        for system, row in of_model["systems"].items():
+            key = of_model["model"], of_model["precision"], system.split()[0]
+            peers[key] = min(row["ms"]["median"], peers.get(key, float("inf")))
+def ratios(model, precision, ms):
+    found = (peers.get((model, precision, library)) for library in libraries)
+    return "".join(f"{theirs / ms:11.1f}" if theirs else f"{'':11}" for theirs in found)
+print(f"{'model':10} {'prec.':5} {'volume':12} {'ms/volume':>10} {'ms/patch':>9} {'x fp32 peak':>11}"
+      + "".join(f"{'x ' + library:>11}" for library in libraries))
 for model, precision, volume, whole, patch, share in rows:
-    times = " ".join(f"{of[precision] / patch:10.1f}" if model == "b8u4" and precision in of else f"{'':10}"
-                     for of in best.values())
-    print(f"{model:6} {precision:5} {volume:12} {whole:10.1f} {patch:9.3f} {share:11.2f} {times}".rstrip())
+    print(f"{model:10} {precision:5} {volume:12} {whole:10.1f} {patch:9.3f} {share:11.2f}"
+          + ratios(model, precision, patch).rstrip())
+timed_above = {model for model, *_ in rows}
+for (model, precision, library), ms in peers.items():
+    if library == "srengine" and model not in timed_above:
+        print(f"{model:10} {precision:5} {'':12} {'':10} {ms:9.3f} {'':11}" + ratios(model, precision, ms).rstrip())
 train = pathlib.Path(sys.argv[1]) / "train.json"
 if train.exists():
     f = json.loads(train.read_text())

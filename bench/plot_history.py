@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How times and ratios went on, from the CSV file that bench/peers/peers.py keeps of a machine.
 
-    plot_history.py bench/results/MACHINE.csv HISTORY.svg [--threads 2] [--patch 70]
+    plot_history.py bench/results/MACHINE.csv HISTORY.svg [--threads 2] [--patch 70] [--precision fp32]
 
 For each network: srengine's ms per patch, and how many times as long the others took in the same rounds; least and most
 as bars. Runs in their order, with date and commit; hollow where the machine was noisy.
@@ -31,11 +31,14 @@ def main():
     parser.add_argument("plot", help="PNG or SVG")
     parser.add_argument("--threads", default="2")
     parser.add_argument("--patch", default="70")
+    parser.add_argument("--precision", default="fp32")
     args = parser.parse_args()
     with open(args.csv, newline="") as file:
-        rows = [row for row in csv.DictReader(file) if (row["threads"], row["patch"]) == (args.threads, args.patch)]
+        asked = {"threads": args.threads, "patch": args.patch, "precision": args.precision}
+        rows = [row for row in csv.DictReader(file) if asked.items() <= row.items()]
     if not rows:
-        raise SystemExit(f"{args.csv} has no run with {args.threads} threads and a patch of {args.patch}")
+        raise SystemExit(f"{args.csv} has no run in {args.precision} with {args.threads} threads and a patch of "
+                         f"{args.patch}")
 
     models = list(dict.fromkeys(row["model"] for row in rows))
     figure, axes = plt.subplots(len(models), 2, squeeze=False, figsize=(12, 4 * len(models)), layout="constrained")

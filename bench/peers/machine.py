@@ -2,6 +2,7 @@
 import os
 import platform
 import re
+import subprocess
 import time
 from pathlib import Path
 
@@ -16,7 +17,20 @@ def _read(path):
         return ""
 
 
-def describe():
+def _gpu(device):
+    """Its name and driver, of nvidia-smi; None for a CPU."""
+    kind, _, number = device.partition(":")
+    if kind != "cuda":
+        return None
+    asked = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader", "-i", number or "0"]
+    try:
+        name, driver = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip().split(", ")
+    except (OSError, ValueError, subprocess.CalledProcessError):
+        return {"name": "unknown GPU", "driver": None}
+    return {"name": name, "driver": driver}
+
+
+def describe(device="cpu"):
     cpu = {}
     for line in _read("/proc/cpuinfo").splitlines():
         key, _, value = line.partition(":")
@@ -32,13 +46,24 @@ def describe():
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or None,
         "memory_gb": round(int(memory.group(1)) / 1e6) if memory else None,
         "kernel": platform.release(),
+        "gpu": _gpu(device),
     }
 
 
 def name(machine):
-    """amd-epyc-family25-model1-2cpu: virtual machines' processors of several generations share a name."""
+    """amd-epyc-family25-model1-2cpu: virtual machines' processors of several generations share a name. Of a GPU, its own:
+    nvidia-h200."""
+    def words(text):
+        return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+    if machine["gpu"]:
+        return words(machine["gpu"]["name"])
     parts = [machine["cpu"], *(f"{key}{machine[key]}" for key in ("family", "model") if machine[key])]
-    return re.sub(r"[^a-z0-9]+", "-", " ".join(parts).lower()).strip("-") + f"-{machine['processors']}cpu"
+    return words(" ".join(parts)) + f"-{machine['processors']}cpu"
+
+
+def caption(machine):
+    return machine["gpu"]["name"] if machine.get("gpu") else machine["cpu"]
 
 
 def _ticks():

@@ -11,31 +11,18 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <oneapi/dnnl/dnnl.hpp>
-#include <random>
 #include <unordered_map>
 
-#include "kernels/conv3d.h"
-#include "weights/schema.h"
+#include "bench/peers/convolutions.h"
 
 namespace {
 
 using namespace sr;
+using namespace sr::peers;
 using dnnl::memory;
-
-struct Layer {
-  int64_t co, ci, kernel;
-};
-
-std::vector<Layer> convolutions(const ModelDescription& model) {
-  std::vector<Layer> layers;
-  for (const TensorSpec& spec : tensor_table(model))
-    if (spec.role == TensorRole::conv_weight) layers.push_back({spec.shape[0], spec.shape[1], spec.shape[2]});
-  return layers;
-}
 
 dnnl::convolution_forward::primitive_desc describe(const dnnl::engine& engine, const Layer& l, Size3 size) {
   const auto any = [](const memory::dims& dims) {
@@ -53,19 +40,6 @@ dnnl::convolution_forward::primitive_desc describe(const dnnl::engine& engine, c
 #endif
 }
 
-std::vector<float> random_numbers(int64_t n, float scale) {
-  static std::mt19937 random(1);
-  std::uniform_real_distribution<float> uniform(-scale, scale);
-  std::vector<float> numbers(static_cast<size_t>(n));
-  for (float& number : numbers) number = uniform(random);
-  return numbers;
-}
-
-std::vector<float> random_weights(const Layer& l) {
-  const int64_t fan_in = l.ci * l.kernel * l.kernel * l.kernel;
-  return random_numbers(l.co * fan_in, 1 / std::sqrt(static_cast<float>(fan_in)));
-}
-
 class OneDnn {
  public:
   // The numbers, in row-major order, in the layout that is asked for.
@@ -81,7 +55,7 @@ class OneDnn {
 
   // Largest difference from the plain loops, as a share of the output's rms.
   double error(const Layer& l) {
-    constexpr Size3 size{5, 6, 9};
+    constexpr Size3 size = size_of_check;
     const auto pd = describe(engine, l, size);
     std::vector<float> weight = random_weights(l), x = random_numbers(l.ci * size.voxels(), 1);
     std::vector<float> y(static_cast<size_t>(l.co * size.voxels()));
@@ -93,18 +67,7 @@ class OneDnn {
     dnnl::reorder(result, plain).execute(stream, result, plain);
     stream.wait();
 
-    const int ci = static_cast<int>(l.ci), co = static_cast<int>(l.co);
-    std::vector<double> features(x.begin(), x.end());
-    features.resize(x.size() + y.size());
-    conv3d_forward_ref({features.data(), dense_layout(size)}, {0, ci}, Prologue<double>{},
-                       {ci, co, static_cast<int>(l.kernel), weight.data(), nullptr}, {ci, co}, nullptr);
-    double worst = 0, squares = 0;
-    for (size_t i = 0; i < y.size(); i++) {
-      const double expected = features[x.size() + i];
-      worst = std::max(worst, std::abs(y[i] - expected));
-      squares += expected * expected;
-    }
-    return worst / std::sqrt(squares / static_cast<double>(y.size()));
+    return difference_from_ref(l, weight, x, y);
   }
 
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};

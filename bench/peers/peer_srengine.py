@@ -26,10 +26,10 @@ def read_nifti(path, shape):
 
 
 class Srengine(Program):
-    def __init__(self, path, threads, target=None):
-        super().__init__(path, threads)
+    def __init__(self, path, machine, target=None):
+        super().__init__(path, machine)
         self.name = self.call("--version").strip()
-        self.options = ["--threads", threads, "--device", "cpu"] + (["--target", target] if target else [])
+        self.on_cpu = ["--threads", machine.threads, "--device", "cpu"] + (["--target", target] if target else [])
 
     def export(self, model, option, path):
         self.call("export", "--model", model, option, path)
@@ -37,20 +37,29 @@ class Srengine(Program):
 
     def load(self, case):
         self.case, self.edge = case, case.x.shape[-1]
+        self.options = self.on_cpu
+        if self.machine.device != "cpu":
+            self.options = ["--device", self.machine.device, "--precision", case.precision]
 
     def answer(self):
+        return self._restored(self.options)
+
+    def answer_of_cpu(self):
+        return self._restored(self.on_cpu)
+
+    def _restored(self, options):
         """The patch as a scan: nothing beyond it, nothing cut off, nothing put back. Random weights have no rule of
         normalization."""
         scan, result = self.case.folder / "patch.nii", self.case.folder / "result.nii"
         write_nifti(scan, self.case.x[0, 0])
         self.call("run", "--weights", self.case.files["weights"], scan, "-o", result, "--patch", self.edge,
-                  "--margin", 0, "--batch-norm", "patch", "--data-consistency", "off", "--quiet", *self.options)
+                  "--margin", 0, "--batch-norm", "patch", "--data-consistency", "off", "--quiet", *options)
         return read_nifti(result, self.case.x.shape)
 
     def time(self):
-        """One warm-up and one patch."""
-        figures = self.case.folder / "figures.json"
-        self.call("bench", "--weights", self.case.files["weights"], "--patch", self.edge, "--batch", 1, "--patches", 1,
-                  "--json", figures, *self.options)
+        """One warm-up and one patch; ten, which are short, on a GPU."""
+        figures, patches = self.case.folder / "figures.json", 1 if self.machine.device == "cpu" else 10
+        self.call("bench", "--weights", self.case.files["weights"], "--patch", self.edge, "--batch", 1,
+                  "--patches", patches, "--json", figures, *self.options)
         self.figures = json.loads(figures.read_text())
         return self.figures["ms_per_patch"]["median"]

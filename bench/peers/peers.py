@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
-"""Times srengine against PyTorch, ONNX Runtime, OpenVINO and oneDNN on this machine's CPU, in one run.
+"""Times srengine against PyTorch, ONNX Runtime, OpenVINO and oneDNN on this machine's CPU, or against PyTorch, TensorRT
+and cuDNN on its GPU, in one run.
 
     peers.py --program build/release/srengine --models b4u4,b8u4 --threads 2 [--python PATH]...
+    peers.py --program build/release/srengine --models b8u4 --device cuda --precisions fp32,tf32,f16,bf16
 
-Everybody computes the same network with the same numbers on the same patch: float32, batch-norm over the patch, the
-same number of threads. A peer whose answer differs from srengine's is not timed. Rounds are interleaved (srengine, peer,
-peer, srengine, ...), so that what else the machine does hits all alike; the ratio is that within a round. Each peer
-lives in a process of its own, in every interpreter given by --python that has it, and sleeps while others are timed.
+Everybody computes the same network with the same numbers on the same patch: batch-norm over the patch, the same
+precision (float32 on a CPU) and number of threads. A peer whose answer differs from srengine's on the CPU is not timed.
+Rounds are interleaved (srengine, peer, peer, srengine, ...), so that what else the machine does hits all alike; the
+ratio is that within a round. Each peer lives in a process of its own, in every interpreter given by --python that has
+it, and sleeps while others are timed.
 
-Peers: torch, torch-last (channels last), torch-compile, onnxruntime, openvino, onednn (its convolutions only, without
-what is between them). Figures go to OUT/DATE-MACHINE-MODELS.json and .svg and to OUT/MACHINE.csv, marked where the
-machine was noisy.
+Peers on a CPU: torch, torch-last (channels last), torch-compile, onnxruntime, openvino, onednn (its convolutions only,
+without what is between them); on a GPU: torch, torch-last, torch-compile (channels last too), tensorrt, cudnn (its
+convolutions only). Figures go to OUT/DATE-MACHINE-MODELS.json, rewritten after each network and precision, and .svg and
+to OUT/MACHINE.csv, marked where the machine was noisy.
 """
 import argparse
 import datetime
@@ -25,13 +29,21 @@ from pathlib import Path
 import machine
 import report
 from common import difference, smooth_patch
-from peer_onednn import OneDnn
+from peer_convolutions import Convolutions
 from peer_srengine import Srengine
-from systems import Case, LeftOut, Worker
+from systems import Case, LeftOut, Machine, Worker
 
 HERE = Path(__file__).resolve().parent
-# float32 against float32 over some twenty layers; a wrong norm or padding is off by more than 1e-2.
-TOLERANCE = 1e-3
+# Largest difference from srengine's answer on the CPU in float32, as a share of the output's rms, over some twenty
+# layers: far above rounding in each format, and in float32 far below a wrong norm or padding, which is off by more than
+# 1e-2.
+TOLERANCE = {"fp32": 1e-3, "tf32": 2e-2, "f16": 5e-2, "bf16": 3e-1}
+PEERS = {"cpu": ("torch", "torch-last", "torch-compile", "onnxruntime", "openvino", "onednn"),
+         "cuda": ("torch", "torch-last", "torch-compile", "tensorrt", "cudnn")}
+DEFAULT_PEERS = {"cpu": "torch,onnxruntime,openvino,onednn", "cuda": "torch,torch-last,cudnn,tensorrt,torch-compile"}
+# Programs that time a library's convolutions: what it is called, what builds them.
+CONVOLUTIONS = {"onednn": ("oneDNN", "libdnnl-dev, cmake --preset cpu"),
+                "cudnn": ("cuDNN", "cuDNN and the CUDA Toolkit, -DSRENGINE_BENCH=ON")}
 
 
 def say(sentence):
@@ -50,21 +62,23 @@ def model_list(text):
     return re.split(r",(?!\w+=|residual)", text)
 
 
-def find_onednn(args):
-    """Beside the program, or in the preset that builds benchmarks."""
-    for build in (Path(args.program).parent, report.ROOT / "build/cpu"):
-        if (build / "bench/onednn_convs").exists():
-            return build / "bench/onednn_convs"
-    raise LeftOut("onednn_convs is not built (libdnnl-dev, cmake --preset cpu)")
+def convolutions(word, args, this):
+    """Beside the program, or where this project's scripts build benchmarks."""
+    library, needs = CONVOLUTIONS[word]
+    for build in (Path(args.program).parent, report.ROOT / "build/cpu", report.ROOT / "build/gpu"):
+        program = build / f"bench/{word}_convs"
+        if program.exists():
+            return Convolutions(library, program, this)
+    raise LeftOut(f"{word}_convs is not built ({needs})")
 
 
-def start_peers(args):
+def start_peers(args, this):
     peers = {}  # by name: the same version in two interpreters is one peer
     for word in args.peers.split(","):
-        pythons = [None] if word == "onednn" else args.python
+        pythons = [None] if word in CONVOLUTIONS else args.python
         for python in pythons:
             try:
-                peer = Worker(word, python, args.threads) if python else OneDnn(find_onednn(args), args.threads)
+                peer = Worker(word, python, this) if python else convolutions(word, args, this)
             except LeftOut as e:
                 say(f"{word}{f' in {python}' if python else ''}: {e}")
                 continue
@@ -75,13 +89,13 @@ def start_peers(args):
     return list(peers.values())
 
 
-def make_case(ours, model, args, folder):
+def make_case(ours, model, precision, args, folder):
     files = {"weights": ours.export(model, "--safetensors", folder / "weights.bin")}
     try:
         files["onnx"] = ours.export(model, "--onnx", folder / "network.onnx")
     except LeftOut as e:
         say(f"no ONNX file: {e}")
-    return Case(model, smooth_patch(args.patch), folder, files)
+    return Case(model, smooth_patch(args.patch), folder, files, precision)
 
 
 def agrees(peer, case, expected, differences):
@@ -95,13 +109,15 @@ def agrees(peer, case, expected, differences):
         return True
     differences[peer.name] = difference(answer, expected)
     say(f"{peer.name}: differs from srengine by {differences[peer.name]:.1e} of the output's rms")
-    return differences[peer.name] < TOLERANCE
+    return differences[peer.name] < TOLERANCE[case.precision]
 
 
 def compare(ours, peers, case, args, guard):
     """The figures of one network."""
     ours.load(case)
-    expected, differences = ours.answer(), {}
+    expected, differences = ours.answer_of_cpu(), {}
+    if args.device != "cpu" and not agrees(ours, case, expected, differences):
+        raise LeftOut(f"srengine itself has no right answer on {args.device}")
     systems = [ours] + [peer for peer in peers if agrees(peer, case, expected, differences)]
     ms = {system.name: [] for system in systems}
     for number in range(args.rounds):
@@ -116,16 +132,25 @@ def compare(ours, peers, case, args, guard):
                 say(f"{system.name}: {e}")
                 systems.remove(system)
                 del ms[system.name]
-        say(f"{case.model}, round {number + 1} of {args.rounds}: "
-            + ", ".join(f"{name} {times[-1]:.0f} ms" for name, times in ms.items()))
+        say(f"{case.label}, round {number + 1} of {args.rounds}: "
+            + ", ".join(f"{name} {times[-1]:.4g} ms" for name, times in ms.items()))
     for name, times in ms.items():
-        guard.check_spread(f"{case.model}, {name}", times)
+        guard.check_spread(f"{case.label}, {name}", times)
     figures = ours.figures
     rows = {name: {"ms": report.summary(times),
                    "ratio": report.summary([theirs / mine for theirs, mine in zip(times, ms[ours.name])]),
                    "difference": differences.get(name)} for name, times in ms.items()}
-    return {"backend": figures["backend"], "peak_gflops": figures["peak_gflops"],
+    return {"model": case.model, "precision": case.precision, "backend": figures["backend"], "peak_gflops": figures["peak_gflops"],
             "gflop": 1e-3 * figures["gflops"] * figures["ms_per_patch"]["median"], "systems": rows}
+
+
+def save(found, folder, slug):
+    """The JSON file, whole after each network, so that a run that is cut off is not lost."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = re.sub("[^a-z0-9-]", "", "-".join(found["wanted"]))
+    file = folder / f"{found['date']}-{slug}-{names}.json"
+    report.write_json(file, found)
+    return file
 
 
 def main():
@@ -135,27 +160,50 @@ def main():
     parser.add_argument("--patch", type=int, default=70)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--peers", default="torch,onnxruntime,openvino,onednn")
+    parser.add_argument("--peers", help="a list of those above (CPU: torch,onnxruntime,openvino,onednn; GPU: all)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    parser.add_argument("--precisions", default="fp32", help="on a GPU, in this order: fp32, tf32, f16, bf16")
     parser.add_argument("--python", type=interpreter, action="append",
                         help="an interpreter that has peers (default: this one); repeatable")
     parser.add_argument("--target", help="instruction set of srengine's kernels (default: the best there is)")
     parser.add_argument("--out", type=Path, default=report.ROOT / "bench/results", help="folder for the figures")
     args = parser.parse_args()
     args.python = args.python or [sys.executable]
+    kind = args.device.partition(":")[0]
+    if kind not in PEERS:
+        parser.error(f"--device {args.device}: cpu, cuda and cuda:N are devices")
+    if args.device == "cuda":
+        args.device = "cuda:0"
+    args.peers = args.peers or DEFAULT_PEERS[kind]
+    for word in args.peers.split(","):
+        if word not in PEERS[kind]:
+            parser.error(f"--peers {word}: on {kind} there are {', '.join(PEERS[kind])}")
+    precisions = args.precisions.split(",")
+    for precision in precisions:
+        if precision not in (TOLERANCE if kind == "cuda" else ("fp32",)):
+            parser.error(f"--precisions {precision}: on {kind} there is {'no such' if kind == 'cuda' else 'only fp32'}")
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
 
-    this = machine.describe()
+    host = machine.describe(args.device)
+    slug = machine.name(host)
     guard = machine.NoiseGuard(args.threads)
     for sentence in guard.found:
         say(f"warning: {sentence}")
+    found = {"date": datetime.date.today().isoformat(), "commit": report.commit(), "machine": host,
+             "load_average_before": guard.load_before, "threads": args.threads, "device": args.device,
+             "patch": args.patch, "rounds": args.rounds, "batch_norm": "patch", "noise": guard.found,
+             "wanted": args.models, "models": {}}
+    this = Machine(args.threads, args.device)
     peers = []
     try:
-        ours = Srengine(args.program, args.threads, args.target)
-        peers = start_peers(args)
-        models = {}
+        ours = Srengine(args.program, this, args.target)
+        peers = start_peers(args, this)
         for model in args.models:
-            with tempfile.TemporaryDirectory() as folder:
-                models[model] = compare(ours, peers, make_case(ours, model, args, Path(folder)), args, guard)
+            for precision in precisions:
+                with tempfile.TemporaryDirectory() as folder:
+                    case = make_case(ours, model, precision, args, Path(folder))
+                    found["models"][case.label] = compare(ours, peers, case, args, guard)
+                file = save(found, args.out, slug)
     except LeftOut as e:  # srengine itself
         raise SystemExit(f"peers.py: {e}")
     finally:
@@ -163,14 +211,8 @@ def main():
             peer.close()
     guard.finish()
 
-    found = {"date": datetime.date.today().isoformat(), "commit": report.commit(), "machine": this,
-             "load_average_before": guard.load_before, "threads": args.threads, "patch": args.patch,
-             "rounds": args.rounds, "batch_norm": "patch", "noise": guard.found, "models": models}
     report.print_table(found)
-    args.out.mkdir(parents=True, exist_ok=True)
-    slug = machine.name(this)
-    file = args.out / f"{found['date']}-{slug}-{re.sub('[^a-z0-9-]', '', '-'.join(models))}.json"
-    report.write_json(file, found)
+    save(found, args.out, slug)
     report.append_csv(args.out / f"{slug}.csv", found)
     print(f"\n{file}\n{args.out / slug}.csv")
     report.plot(HERE / "plot_bars.py", [*args.python, sys.executable], file, file.with_suffix(".svg"))

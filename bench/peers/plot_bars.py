@@ -9,6 +9,8 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
+from machine import caption  # noqa: E402
+
 
 def main():
     found = json.loads(Path(sys.argv[1]).read_text())
@@ -21,13 +23,13 @@ def main():
         median = [t["median"] for t in ms]
         spread = [[m - t["min"] for m, t in zip(median, ms)], [t["max"] - m for m, t in zip(median, ms)]]
         bars = axis.barh(names, median, xerr=spread, capsize=3, color=["C1"] + ["C0"] * (len(names) - 1))
-        axis.bar_label(bars, [f"{m:.0f} ms, {r:.1f}x" for m, r in zip(median, ratios)], padding=4)
+        axis.bar_label(bars, [f"{m:.3g} ms, {r:.1f}x" for m, r in zip(median, ratios)], padding=4)
         axis.invert_yaxis()
         axis.margins(x=0.25)
         noisy = ", NOISY" if found["noise"] else ""
         axis.set_title(f"{model}, {found['patch']}³, {found['threads']} threads{noisy}")
         axis.set_xlabel(f"ms per patch: median, least and most of {found['rounds']} rounds")
-    figure.suptitle(f"{found['machine']['cpu']}, {found['date']}, {found['commit']}", fontsize="small")
+    figure.suptitle(f"{caption(found['machine'])}, {found['date']}, {found['commit']}", fontsize="small")
     figure.savefig(sys.argv[2])
     print(sys.argv[2])
 

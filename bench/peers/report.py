@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import machine
+
 ROOT = Path(__file__).resolve().parents[2]
-COLUMNS = ("date", "commit", "model", "patch", "threads", "system", "ms", "ms_min", "ms_max", "ratio", "ratio_min",
+COLUMNS = ("date", "commit", "model", "precision", "patch", "threads", "system", "ms", "ms_min", "ms_max", "ratio", "ratio_min",
            "ratio_max", "rounds", "noisy")
 
 
@@ -29,13 +31,13 @@ def commit():
 
 def print_table(found):
     """found: what write_json writes."""
-    for model, of_model in found["models"].items():
-        print(f"\n{model}, patch {found['patch']}^3, fp32, batch-norm over the patch, {found['threads']} threads, "
-              f"{found['machine']['cpu']}")
+    for of_model in found["models"].values():
+        print(f"\n{of_model['model']}, patch {found['patch']}^3, {of_model['precision']}, batch-norm over the patch, "
+              f"{found['threads']} threads, {machine.caption(found['machine'])}")
         print(f"{'':32} {'ms per patch':>12}  {'min':>7}  {'max':>7}  {'GFLOP/s':>7}  {'times ours':>10}  {'spread':>12}")
         for system, row in of_model["systems"].items():
             ms, ratio = row["ms"], row["ratio"]
-            print(f"{system:32} {ms['median']:12.1f}  {ms['min']:7.1f}  {ms['max']:7.1f}"
+            print(f"{system:32} {ms['median']:12.4g}  {ms['min']:7.4g}  {ms['max']:7.4g}"
                   f"  {1e3 * of_model['gflop'] / ms['median']:7.0f}  {ratio['median']:10.2f}"
                   f"  {ratio['min']:5.2f}..{ratio['max']:5.2f}")
     for sentence in found["noise"]:
@@ -52,12 +54,12 @@ def append_csv(path, found):
         rows = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         if is_new:
             rows.writeheader()
-        for model, of_model in found["models"].items():
+        for of_model in found["models"].values():
             for system, row in of_model["systems"].items():
                 numbers = {column + end: f"{row[column][key]:.4g}" for column in ("ms", "ratio")
                            for end, key in (("", "median"), ("_min", "min"), ("_max", "max"))}
                 rows.writerow({**{key: found[key] for key in ("date", "commit", "patch", "threads", "rounds")},
-                               "model": model, "system": system, **numbers, "noisy": int(bool(found["noise"]))})
+                               "model": of_model["model"], "precision": of_model["precision"], "system": system, **numbers, "noisy": int(bool(found["noise"]))})
 
 
 def plot(script, pythons, *arguments):

@@ -24,17 +24,28 @@ class Case:
     x: np.ndarray  # (1, 1, d, h, w)
     folder: Path   # for files of this case
     files: dict    # "weights": PATH, and "onnx" where this srengine writes it
+    precision: str = "fp32"
+
+    @property
+    def label(self):
+        return self.model if self.precision == "fp32" else f"{self.model} {self.precision}"
+
+
+@dataclasses.dataclass
+class Machine:
+    threads: int
+    device: str  # "cpu", "cuda:0", ...
 
 
 class Worker:
     """A peer in a process of its own, in an interpreter of its own: worker.py."""
 
-    FROM_ONNX = ("onnxruntime", "openvino")
+    FROM_ONNX = ("onnxruntime", "openvino", "tensorrt")
 
-    def __init__(self, word, python, threads):
-        self.word, self.threads = word, threads
-        self.process = subprocess.Popen([python, Path(__file__).with_name("worker.py"), word], text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def __init__(self, word, python, machine):
+        self.word, self.machine = word, machine
+        self.process = subprocess.Popen([python, Path(__file__).with_name("worker.py"), word, machine.device],
+                                        text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.name = self._answer()["name"]
 
     def _answer(self):
@@ -57,8 +68,8 @@ class Worker:
         self.result = case.folder / f"{self.process.pid}.npy"
         patch = case.folder / "patch.npy"
         np.save(patch, case.x)
-        self._ask("load", files={kind: str(path) for kind, path in case.files.items()}, threads=self.threads,
-                  patch=str(patch))
+        self._ask("load", files={kind: str(path) for kind, path in case.files.items()}, patch=str(patch),
+                  setting={"precision": case.precision, **dataclasses.asdict(self.machine)})
 
     def answer(self):
         self._ask("run", result=str(self.result))
@@ -74,8 +85,8 @@ class Worker:
 class Program:
     """A program that times itself: a process for each measurement."""
 
-    def __init__(self, path, threads):
-        self.path, self.threads = path, threads
+    def __init__(self, path, machine):
+        self.path, self.machine = path, machine
 
     def call(self, *words):
         try:

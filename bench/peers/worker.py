@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 """One peer in a process of its own, in whichever interpreter has it; bench/peers/peers.py starts it and talks to it.
 
-    worker.py PEER        PEER is that of peer_PEER.py, with a variant of it behind a hyphen: torch, torch-compile
+    worker.py PEER DEVICE     PEER is that of peer_PEER.py, with a variant of it behind a hyphen: torch, torch-compile
 
 The first line out is {"name": ...}; then a JSON object a line in, and one out:
 
-    {"do": "load", "files": {"weights": PATH, "onnx": PATH}, "threads": 2, "patch": PATH.npy}   -> {}
+    {"do": "load", "files": {"weights": PATH, "onnx": PATH}, "patch": PATH.npy,
+     "setting": {"threads": 2, "device": "cpu", "precision": "fp32"}}                         -> {}
     {"do": "run", "result": PATH.npy}     writes the answer; also the warm-up                     -> {}
     {"do": "time"}                                                                            -> {"ms": 701.2}
 
 What goes wrong is {"error": ...}. Between requests the process sleeps, so others can be timed meanwhile.
+
+A peer on a GPU times itself, `milliseconds()`: what is timed there is the network, not the way to the device and back.
 """
 import importlib
 import json
@@ -17,18 +20,20 @@ import os
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 
 class Session:
-    def __init__(self, word):
+    def __init__(self, word, device):
         module, _, variant = word.partition("-")
-        self.peer = importlib.import_module(f"peer_{module}").Peer(variant)
+        self.peer = importlib.import_module(f"peer_{module}").Peer(variant, device)
 
-    def load(self, files, threads, patch):
+    def load(self, files, setting, patch):
         import numpy as np
 
         self.x = np.load(patch)
-        self.peer.load({kind: Path(path) for kind, path in files.items()}, threads, list(self.x.shape))
+        self.peer.load({kind: Path(path) for kind, path in files.items()}, SimpleNamespace(**setting),
+                       list(self.x.shape))
         return {}
 
     def run(self, result):
@@ -38,6 +43,8 @@ class Session:
         return {}
 
     def time(self):
+        if hasattr(self.peer, "milliseconds"):
+            return {"ms": self.peer.milliseconds()}
         start = time.perf_counter()
         self.peer.run(self.x)
         return {"ms": 1e3 * (time.perf_counter() - start)}
@@ -56,7 +63,7 @@ def main():
         print(json.dumps(content), file=answers, flush=True)
 
     try:
-        session = Session(sys.argv[1])
+        session = Session(*sys.argv[1:])
     except Exception as e:  # libraries that do not load are as good as none
         answer({"error": sentence(e)})
         return
