@@ -25,6 +25,8 @@ grep -q broken.nii "$work/whole/log.jsonl"
 
 "$srengine" run --weights "$best" --quiet "$work/data/head1.nii.gz" --output "$work/restored.nii.gz"
 "$srengine" info "$work/restored.nii.gz" | grep "40 x 44 x 40" >/dev/null
+# A table of methods can say how long it was trained.
+"$srengine" table --weights "$work/whole/last.bin" --shape 16x16x16 --patch 16 --patches 1 | grep " 60 x 4 x 16^3" >/dev/null
 
 # On a GPU, an emulated one: the steps of the CPU but for rounding, and the same bits after a stop.
 on_gpu() {  # steps, folder, further options

@@ -52,6 +52,7 @@ void write_sinc_weights(const fs::path& path) {
   Weights weights = random_weights(model, 3);
   for (float& w : weights.tensors.at("combine.conv.weight").data) w *= 0.05f;  // a small change, as a trained one's
   weights.normalization = parse_normalization("foreground");
+  weights.provenance = {{"steps", 700}, {"batch", 4}, {"patch", 24}};
   save_weights(path, weights);
 }
 
@@ -117,6 +118,9 @@ TEST_CASE("table: the figures are those of degrade, upsample, run and evaluate")
     }
   }
 
+  CHECK(method(table, "weights/sinc.bin").at("trained") == "700 x 4 x 24^3");
+  CHECK_FALSE(method(table, "weights/linear.bin").contains("trained"));
+  CHECK(holds(o.out, "  700 x 4 x 24^3  "));
   const Rows csv = parse_csv(read_text(folder / "t.csv"));
   REQUIRE(csv.size() == 7);
   for (size_t r = 1; r < csv.size(); r++) {
@@ -126,6 +130,7 @@ TEST_CASE("table: the figures are those of degrade, upsample, run and evaluate")
     const auto column = [&](const char* name) {
       return csv[r].at(static_cast<size_t>(std::find(csv[0].begin(), csv[0].end(), name) - csv[0].begin()));
     };
+    CHECK(column("trained") == row.value("trained", ""));
     CHECK(std::stod(column("ms_per_volume")) == Approx(row.at("ms_per_volume").get<double>()));
     double ms = 0;
     for (const nlohmann::json& scan : row.at("scans")) {
@@ -203,7 +208,7 @@ TEST_CASE("table: a network with random weights has a size and a speed, but no q
   CHECK(keys_of(row.at("scans").at(0)) == std::set<std::string>{"ms"});
   const Rows csv = parse_csv(read_text(folder / "t.csv"));
   CHECK(csv.back().at(0) == "b1u2,k=4, random weights");
-  CHECK(Words(csv.back().begin() + 6, csv.back().end()) == Words(6, ""));
+  CHECK(Words(csv.back().begin() + 6, csv.back().end()) == Words(7, ""));  // trained, means and deviations
 }
 
 TEST_CASE("table: without scans, times are those of patches and of a shape") {
@@ -233,6 +238,18 @@ TEST_CASE("table: what the paper says of speed, as far as the rows can check it"
                       network_row("b8u4", 20), network_row("srdensenet", 33), network_row("b6u4", 30)}) ==
         Words{"b4u4 is the fastest network: no (fsrcnn takes 0.80 times its time)",
               "b8u4 about 4 times faster than srresnet: 3.90x", "b6u4 about as fast as srdensenet: 1.10x"});
+}
+
+TEST_CASE("table: how long weights were trained is said where they say it") {
+  CHECK(training_budget({{"steps", 500}, {"batch", 1}, {"patch", 64}, {"seed", 3}}) == "500 x 1 x 64^3");
+  for (const nlohmann::json& other :
+       {nlohmann::json::object(), nlohmann::json(), nlohmann::json("a note"),
+        nlohmann::json{{"steps", 500}, {"batch", 4}}, nlohmann::json{{"steps", 500}, {"batch", "4"}, {"patch", 24}},
+        nlohmann::json{{"steps", -1}, {"batch", 4}, {"patch", 24}}}) {
+    INFO(other);
+    CHECK(training_budget(other) == "");
+  }
+  CHECK(text_table({}).find("trained") == std::string::npos);
 }
 
 TEST_CASE("table: the page has every row, the plot a dot for each with quality, and nothing from outside") {

@@ -145,6 +145,7 @@ TableRow measure_network(const Contender& network, const MethodTable& table, con
   TableRow row;
   row.name = network.name, row.label = network.label;
   row.network = size_of(network.weights);
+  row.training = training_budget(network.weights.provenance);
   row.has_quality = network.trained && !table.scans.empty();
   const std::unique_ptr<Method> method = network_method(network.weights, a.options, table.factors);
   for (const MethodTable::Scan& scan : table.scans) {

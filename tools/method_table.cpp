@@ -29,6 +29,10 @@ bool has_quality(const MethodTable& table) {
   return std::any_of(table.rows.begin(), table.rows.end(), [](const TableRow& r) { return r.has_quality; });
 }
 
+bool knows_training(const MethodTable& table) {
+  return std::any_of(table.rows.begin(), table.rows.end(), [](const TableRow& r) { return !r.training.empty(); });
+}
+
 using Cells = std::vector<std::string>;
 
 // "-": not a network, or nothing to measure it against.
@@ -40,6 +44,7 @@ Cells cells_of(const MethodTable& table, const TableRow& row) {
               of_network([](const NetworkSize& n) { return n.multiply_adds; }),
               fmt::format("{:.1f}", row.ms_per_volume),
               fmt::format("{:.1f}", static_cast<double>(row.held_bytes) / 1e6)};
+  if (knows_training(table)) cells.push_back(row.training.empty() ? "-" : row.training);
   for (const Quality& q : qualities) {
     const MeanSd m = row.over_scans(q.figure);
     cells.push_back(!row.has_quality         ? "-"
@@ -51,6 +56,7 @@ Cells cells_of(const MethodTable& table, const TableRow& row) {
 
 std::vector<Cells> cells_of(const MethodTable& table) {
   std::vector<Cells> all{{"method", "network", "parameters", "madds / voxel", "ms / volume", "memory MB"}};
+  if (knows_training(table)) all[0].push_back("trained");
   for (const Quality& q : qualities) all[0].push_back(q.name);
   for (const TableRow& row : table.rows) all.push_back(cells_of(table, row));
   return all;
@@ -113,6 +119,7 @@ nlohmann::json row_json(const MethodTable& table, const TableRow& row) {
     json["parameters"] = row.network->parameters;
     json["multiply_adds_per_voxel"] = row.network->multiply_adds;
     json["device"] = row.device;
+    if (!row.training.empty()) json["trained"] = row.training;
   }
   if (row.has_quality)
     for (const Quality& q : qualities) {
@@ -135,6 +142,15 @@ MeanSd TableRow::over_scans(double ScanFigures::*figure) const {
   std::vector<double> values;
   for (const ScanFigures& scan : scans) values.push_back(scan.*figure);
   return mean_sd(values);
+}
+
+std::string training_budget(const nlohmann::json& provenance) {
+  const auto number = [&](const char* key) -> int64_t {
+    const auto at = provenance.is_object() ? provenance.find(key) : provenance.end();
+    return provenance.is_object() && at != provenance.end() && at->is_number_integer() ? at->get<int64_t>() : 0;
+  };
+  const int64_t steps = number("steps"), batch = number("batch"), patch = number("patch");
+  return steps > 0 && batch > 0 && patch > 0 ? fmt::format("{} x {} x {}^3", steps, batch, patch) : "";
 }
 
 std::vector<std::string> speed_claims(const std::vector<TableRow>& rows) {
@@ -204,7 +220,7 @@ std::string table_page(const MethodTable& table) {
 }
 
 std::string csv_table(const MethodTable& table) {
-  std::string csv = "method,model,parameters,multiply_adds_per_voxel,ms_per_volume,memory_bytes";
+  std::string csv = "method,model,parameters,multiply_adds_per_voxel,ms_per_volume,memory_bytes,trained";
   for (const Quality& q : qualities) csv += fmt::format(",{0}_mean,{0}_sd", q.key);
   csv += "\n";
   for (const TableRow& row : table.rows) {
@@ -212,7 +228,7 @@ std::string csv_table(const MethodTable& table) {
     csv += row.network ? fmt::format(",{},{},{}", csv_field(row.network->model), row.network->parameters,
                                      row.network->multiply_adds)
                        : ",,,";
-    csv += fmt::format(",{},{}", row.ms_per_volume, row.held_bytes);
+    csv += fmt::format(",{},{},{}", row.ms_per_volume, row.held_bytes, csv_field(row.training));
     for (const Quality& q : qualities) {
       const MeanSd m = row.over_scans(q.figure);
       csv += row.has_quality ? fmt::format(",{},", m.mean) : ",,";

@@ -17,6 +17,7 @@ struct TableRow {
   std::string name;                    // "sinc", "weights/b4u4.bin", "b8u4, random weights"
   std::string label;                   // of its dot: "sinc", "b4u4"
   std::optional<NetworkSize> network;  // none: an interpolation
+  std::string training;                // training_budget; "" where nothing is known
   std::string device;                  // of a network
   double ms_per_volume = 0;            // median over scans
   int64_t held_bytes = 0;              // Method::held_bytes, of the scan where it is largest
@@ -43,6 +44,10 @@ struct MethodTable {
   std::vector<TableRow> rows;
   std::vector<Skipped> skipped;
 };
+
+// "500 x 4 x 24^3": steps, patches a step and their size, as srtrain leaves them in the provenance of its weights, of
+// the last run alone. "" where they are not there.
+std::string training_budget(const nlohmann::json& provenance);
 
 // "b8u4 about 4 times faster than srresnet: 3.9x": what the paper says about the speed of networks and what the rows
 // say, as far as they hold the networks. Of several rows of one network the first counts.

@@ -257,6 +257,8 @@ Weights starting_weights(const Options& o) {
   if (o.batch_norm) weights.model.batch_norm = *o.batch_norm;
   weights.provenance["program"] = "srtrain " SRENGINE_VERSION;
   weights.provenance["seed"] = o.data.seed;
+  weights.provenance["batch"] = o.data.batch;
+  weights.provenance["patch"] = o.data.patch;
   add_running_statistics(weights);
   return weights;
 }
