@@ -12,12 +12,15 @@ tests=(test_conv3d_cuda test_network_cuda test_conv3d_backward_cuda test_train_e
   test_critic_cuda test_critic_engine_cuda)
 targets=(srengine_program srtrain_program srengine_cuda "${tests[@]}")
 # Where CMake found cuDNN.
-cmake --build build/gpu --target help | grep -q '^cudnn_convs:' && targets+=(cudnn_convs)
+known=$(cmake --build build/gpu --target help)
+[[ $known == *$'\n'cudnn_convs:* ]] && targets+=(cudnn_convs)
 cmake --build build/gpu --target "${targets[@]}"
 mkdir -p build/gpu/lib
 unset LD_LIBRARY_PATH  # or what was collected before would be found again
 # All but what belongs to the system itself: the loader and the C library have to be that machine's.
-for file in build/gpu/srengine build/gpu/srtrain "${tests[@]/#/build/gpu/tests/}"; do
+# cuDNN is large, and whoever has PyTorch has it.
+for file in build/gpu/srengine build/gpu/srtrain build/gpu/bench/cudnn_convs "${tests[@]/#/build/gpu/tests/}"; do
+  [ -e "$file" ] || continue
   ldd "$file" | awk '$3 ~ /^\// {print $3}'
-done | sort -u | grep -Ev '/(libc|libm|libdl|libpthread|librt|ld-linux[^/]*)\.so' | xargs -I{} cp -Lu {} build/gpu/lib/
+done | sort -u | grep -Ev '/(libc|libm|libdl|libpthread|librt|libcudnn[^/]*|ld-linux[^/]*)\.so' | xargs -I{} cp -Lu {} build/gpu/lib/
 du -sh build/gpu/lib build/gpu/srengine build/gpu/libsrengine_cuda.so

@@ -5,7 +5,7 @@
 #
 #   bench/gpu_check.sh [--out FOLDER] [--device N] [--quick] [SECTION...]
 #
-# Sections: build tests sanitizer bench peers train (default: all of them). FOLDER (default build/gpu/check) gets the logs and
+# Sections: build tests sanitizer bench train peers (default: all of them, in this order). FOLDER (default build/gpu/check) gets the logs and
 # the figures as JSON; the table comes last. A machine without the packages of setup.sh brings build/gpu along
 # (bench/gpu_bundle.sh makes it) and leaves `build` out. GPU_CHECK_SECONDS bounds the call (default 570). --quick: one network, one precision, few repeats.
 set -uo pipefail
@@ -18,14 +18,14 @@ while [ $# -gt 0 ]; do
     --out) out=$2; shift ;;
     --device) device=$2; shift ;;
     --quick) quick=yes ;;
-    build | tests | sanitizer | bench | peers | train) sections+=("$1") ;;
-    *) echo "gpu_check.sh: $1 is no option and no section (build tests sanitizer bench peers train)" >&2; exit 2 ;;
+    build | tests | sanitizer | bench | train | peers) sections+=("$1") ;;
+    *) echo "gpu_check.sh: $1 is no option and no section (build tests sanitizer bench train peers)" >&2; exit 2 ;;
   esac
   shift
 done
-[ ${#sections[@]} -gt 0 ] || sections=(build tests sanitizer bench peers train)
+[ ${#sections[@]} -gt 0 ] || sections=(build tests sanitizer bench train peers)
 mkdir -p "$out"
-rm -rf "$out"/*.json "$out/peers"  # of an earlier call
+rm -f "$out"/*.json "$out"/peers*/*.json  # of an earlier call
 program=build/gpu/srengine
 # Ten minutes for all of it; what is still running then ends, and the table is printed.
 deadline=$((SECONDS + ${GPU_CHECK_SECONDS:-570}))
@@ -50,6 +50,12 @@ step() {
   return 1
 }
 
+# cuDNN where PyTorch has it, unless CUDNN_ROOT says otherwise.
+if [ -z "${CUDNN_ROOT:-}" ]; then
+  CUDNN_ROOT=$(python3 -c 'import nvidia.cudnn; print(list(nvidia.cudnn.__path__)[0])' 2>/dev/null) || CUDNN_ROOT=
+fi
+[ -n "$CUDNN_ROOT" ] && export CUDNN_ROOT
+
 if wanted build; then
   capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader -i "$device" 2>/dev/null | tr -d '. ')
   if [ -z "$capability" ]; then
@@ -71,6 +77,14 @@ for name in srengine srtrain; do
   printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$(printf '%q ' "${ours[@]}")" "$PWD/build/gpu/$name" >"$out/$name.sh"
   chmod +x "$out/$name.sh"
 done
+# peers.py looks for it here.
+if [ -x build/gpu/bench/cudnn_convs ]; then
+  mkdir -p "$out/bench"
+  printf '#!/bin/sh\nexec env LD_LIBRARY_PATH="%s" "%s" "$@"\n' \
+    "$PWD/build/gpu/lib${CUDNN_ROOT:+:$CUDNN_ROOT/lib}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" \
+    "$PWD/build/gpu/bench/cudnn_convs" >"$out/bench/cudnn_convs"
+  chmod +x "$out/bench/cudnn_convs"
+fi
 "${ours[@]}" $program backends | tee "$out/backends.txt" >&2
 
 if wanted tests; then
@@ -107,10 +121,15 @@ if wanted bench; then
   done
 fi
 
+if wanted train; then
+  step train train.log python3 bench/peers/train_peers.py --srengine "$out/srengine.sh" --srtrain "$out/srtrain.sh" \
+    --device cuda --steps "$([ -n "$quick" ] && echo 5 || echo 40)" --json "$out/train.json"
+fi
+
 if wanted peers; then
   # TensorRT, where it is not installed: in an environment of its own, if pip brings it within two minutes.
   python=python3
-  has_tensorrt() { "$1" -c 'import tensorrt, torch'; }
+  has_tensorrt() { "$1" -c 'import tensorrt, torch, onnx'; }
   install_tensorrt() {
     local cuda limit=$((deadline - SECONDS < 120 ? deadline - SECONDS : 120))
     [ $limit -gt 0 ] && cuda=$(python3 -c 'import torch; print(torch.version.cuda.split(".")[0])') &&
@@ -124,25 +143,19 @@ if wanted peers; then
       python=python3
     fi
   fi
-  # cuDNN is not brought along, it is large; PyTorch has its own.
-  cudnn=$($python -c 'import nvidia.cudnn; print(list(nvidia.cudnn.__path__)[0] + "/lib")' 2>/dev/null)
-  peers() {
-    local log=$1
-    shift
-    step peers "$log" env LD_LIBRARY_PATH="$cudnn${cudnn:+${LD_LIBRARY_PATH:+:}}${LD_LIBRARY_PATH:-}" $python \
-      bench/peers/peers.py --program "$out/srengine.sh" --device cuda:"$device" --rounds 3 --out "$out/peers" "$@"
+  [ -x "$out/bench/cudnn_convs" ] || report peers skipped "cuDNN: CMake did not find it, there is no cudnn_convs"
+  peers() {  # name of log and figures, options
+    step peers "$1.log" $python bench/peers/peers.py --program "$out/srengine.sh" --device cuda:"$device" --rounds 3 \
+      --out "$out/$1" "${@:2}"
   }
   if [ -n "$quick" ]; then
-    peers peers.log --models b4u4 --peers torch
+    peers peers --models b4u4 --peers torch
   else
-    peers peers.log --models b8u4 --precisions f16,fp32,tf32,bf16
-    peers peers-baselines.log --models fsrcnn,srdensenet,srresnet --peers torch,torch-last,cudnn,tensorrt
+    others=torch,torch-last,cudnn,tensorrt
+    peers peers --models b8u4 --precisions f16,fp32,tf32,bf16 --peers $others
+    peers peers-baselines --models fsrcnn,srdensenet,srresnet --peers $others
+    peers peers-compiled --models b8u4 --precisions f16,tf32 --peers torch-compile  # a minute or two each
   fi
-fi
-
-if wanted train; then
-  step train train.log python3 bench/peers/train_peers.py --srengine "$out/srengine.sh" --srtrain "$out/srtrain.sh" \
-    --device cuda --steps "$([ -n "$quick" ] && echo 5 || echo 40)" --json "$out/train.json"
 fi
 
 {
@@ -157,24 +170,25 @@ for path in sorted(pathlib.Path(sys.argv[1]).glob("b*u4-*.json")):
         rows.append((f["model"], path.stem.split("-")[-1], volume, f["ms_per_patch"]["median"] * n,
                      f["ms_per_patch"]["median"], f["gflops"] / f["peak_gflops"]))
 libraries = ("PyTorch", "TensorRT", "cuDNN")  # cuDNN: convolutions only
-peers = {}  # (model, precision, library): the least ms per patch
-for path in pathlib.Path(sys.argv[1]).glob("peers/*.json"):
+ms, ratio = {}, {}  # of one patch alone, in the same rounds, by (model, precision); ratio also by library: the best there is
+for path in sorted(pathlib.Path(sys.argv[1]).glob("peers*/*.json")):
     for of_model in json.loads(path.read_text())["models"].values():
+        case = of_model["model"], of_model["precision"]
         for system, row in of_model["systems"].items():
-            key = of_model["model"], of_model["precision"], system.split()[0]
-            peers[key] = min(row["ms"]["median"], peers.get(key, float("inf")))
-def ratios(model, precision, ms):
-    found = (peers.get((model, precision, library)) for library in libraries)
-    return "".join(f"{theirs / ms:11.1f}" if theirs else f"{'':11}" for theirs in found)
-print(f"{'model':10} {'prec.':5} {'volume':12} {'ms/volume':>10} {'ms/patch':>9} {'x fp32 peak':>11}"
-      + "".join(f"{'x ' + library:>11}" for library in libraries))
+            library = system.split()[0]
+            if library == "srengine":
+                ms.setdefault(case, row["ms"]["median"])
+            else:
+                ratio[case + (library,)] = min(row["ratio"]["median"], ratio.get(case + (library,), float("inf")))
+print(f"{'model':10} {'prec.':5} {'volume':12} {'ms/volume':>10} {'ms/patch':>9} {'x fp32 peak':>11}")
 for model, precision, volume, whole, patch, share in rows:
-    print(f"{model:10} {precision:5} {volume:12} {whole:10.1f} {patch:9.3f} {share:11.2f}"
-          + ratios(model, precision, patch).rstrip())
-timed_above = {model for model, *_ in rows}
-for (model, precision, library), ms in peers.items():
-    if library == "srengine" and model not in timed_above:
-        print(f"{model:10} {precision:5} {'':12} {'':10} {ms:9.3f} {'':11}" + ratios(model, precision, ms).rstrip())
+    print(f"{model:10} {precision:5} {volume:12} {whole:10.1f} {patch:9.3f} {share:11.2f}")
+if ms:
+    print("one patch alone, with the way to the GPU and back (cuDNN: without), and how many times as long others take")
+    print(f"{'model':10} {'prec.':5} {'ms':>9}" + "".join(f"{library:>10}" for library in libraries))
+for case, ours in ms.items():
+    theirs = (ratio.get(case + (library,)) for library in libraries)
+    print(f"{case[0]:10} {case[1]:5} {ours:9.3f}" + "".join(f"{r:10.1f}" if r else f"{'':10}" for r in theirs))
 train = pathlib.Path(sys.argv[1]) / "train.json"
 if train.exists():
     f = json.loads(train.read_text())

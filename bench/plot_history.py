@@ -29,16 +29,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("csv")
     parser.add_argument("plot", help="PNG or SVG")
-    parser.add_argument("--threads", default="2")
+    parser.add_argument("--threads", help="runs with so many (default: the number of the last run)")
     parser.add_argument("--patch", default="70")
     parser.add_argument("--precision", default="fp32")
     args = parser.parse_args()
     with open(args.csv, newline="") as file:
-        asked = {"threads": args.threads, "patch": args.patch, "precision": args.precision}
-        rows = [row for row in csv.DictReader(file) if asked.items() <= row.items()]
+        asked = {"patch": args.patch, "precision": args.precision, "threads": args.threads}
+        rows = [row for row in csv.DictReader(file) if all(row[key] == value for key, value in asked.items() if value)]
     if not rows:
-        raise SystemExit(f"{args.csv} has no run in {args.precision} with {args.threads} threads and a patch of "
-                         f"{args.patch}")
+        raise SystemExit(f"{args.csv} has no run with " + ", ".join(f"{k} {v}" for k, v in asked.items() if v))
+    rows = [row for row in rows if row["threads"] == rows[-1]["threads"]]
 
     models = list(dict.fromkeys(row["model"] for row in rows))
     figure, axes = plt.subplots(len(models), 2, squeeze=False, figsize=(12, 4 * len(models)), layout="constrained")

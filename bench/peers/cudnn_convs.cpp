@@ -4,8 +4,8 @@
 //
 // The convolutions alone, as onednn_convs.cpp says: no batch-norm, ELU or concatenation. cuDNN measures its algorithms
 // for each layer in both layouts, planar and channels last, and the fastest of all is taken, though two layers may then
-// want their common features laid out differently. Sums are taken in float32. Each layer is first compared with the
-// plain loops on a small volume, in both layouts.
+// want their common features laid out differently. Sums are taken in float32. What is timed is first compared, in some
+// voxels, with sums in double.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
@@ -16,9 +16,11 @@
 #include <cstdio>
 #include <cstring>
 #include <limits>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+#include <tuple>
 
 #include "bench/peers/convolutions.h"
 
@@ -54,41 +56,60 @@ Precision precision_of(const std::string& name) {
   return {CUDNN_DATA_BFLOAT16, CUDNN_TENSOR_OP_MATH, 2, 5e-2};
 }
 
-// `to` and `from`: one number as it lies in memory.
-void encode(float number, cudnnDataType_t type, std::byte* to) {
+// As memory holds the number.
+std::array<std::byte, 4> encoded(float number, cudnnDataType_t type) {
+  std::array<std::byte, 4> bytes{};
   const __half half = __float2half_rn(number);
   const __nv_bfloat16 bfloat = __float2bfloat16_rn(number);
-  if (type == CUDNN_DATA_FLOAT) std::memcpy(to, &number, sizeof number);
-  if (type == CUDNN_DATA_HALF) std::memcpy(to, &half, sizeof half);
-  if (type == CUDNN_DATA_BFLOAT16) std::memcpy(to, &bfloat, sizeof bfloat);
+  if (type == CUDNN_DATA_FLOAT) std::memcpy(bytes.data(), &number, sizeof number);
+  if (type == CUDNN_DATA_HALF) std::memcpy(bytes.data(), &half, sizeof half);
+  if (type == CUDNN_DATA_BFLOAT16) std::memcpy(bytes.data(), &bfloat, sizeof bfloat);
+  return bytes;
 }
-float decode(const std::byte* from, cudnnDataType_t type) {
+float decoded(const std::byte* bytes, cudnnDataType_t type) {
   float number;
   __half half;
   __nv_bfloat16 bfloat;
-  if (type == CUDNN_DATA_HALF) return std::memcpy(&half, from, sizeof half), __half2float(half);
-  if (type == CUDNN_DATA_BFLOAT16) return std::memcpy(&bfloat, from, sizeof bfloat), __bfloat162float(bfloat);
-  return std::memcpy(&number, from, sizeof number), number;
+  if (type == CUDNN_DATA_HALF) return std::memcpy(&half, bytes, sizeof half), __half2float(half);
+  if (type == CUDNN_DATA_BFLOAT16) return std::memcpy(&bfloat, bytes, sizeof bfloat), __bfloat162float(bfloat);
+  return std::memcpy(&number, bytes, sizeof number), number;
 }
 
 class DeviceMemory {
  public:
   explicit DeviceMemory(size_t bytes) { check(cudaMalloc(&data_, std::max<size_t>(bytes, 1))); }
-  explicit DeviceMemory(const std::vector<std::byte>& bytes) : DeviceMemory(bytes.size()) {
-    check(cudaMemcpy(data_, bytes.data(), bytes.size(), cudaMemcpyHostToDevice));
-  }
   ~DeviceMemory() { cudaFree(data_); }
   DeviceMemory(const DeviceMemory&) = delete;
   DeviceMemory& operator=(const DeviceMemory&) = delete;
   void* get() const { return data_; }
-  std::vector<std::byte> bytes(size_t n) const {
-    std::vector<std::byte> result(n);
-    check(cudaMemcpy(result.data(), data_, n, cudaMemcpyDeviceToHost));
-    return result;
-  }
 
  private:
   void* data_ = nullptr;
+};
+
+// n random numbers on the device, between -scale and scale: zeros would take less power, and run at a higher clock.
+// They repeat, and the host keeps one turn of them, as they are rounded.
+class Numbers {
+ public:
+  Numbers(int64_t n, float scale, const Precision& precision) : memory_(static_cast<size_t>(n) * precision.bytes) {
+    turn_ = random_numbers(std::min<int64_t>(n, 1'000'003), scale);  // prime: no plane or channel is like the next
+    std::vector<std::byte> bytes;
+    for (float& number : turn_) {
+      const std::array<std::byte, 4> as = encoded(number, precision.type);
+      bytes.insert(bytes.end(), as.begin(), as.begin() + static_cast<int64_t>(precision.bytes));
+      number = decoded(as.data(), precision.type);
+    }
+    const size_t all = static_cast<size_t>(n) * precision.bytes;
+    for (size_t at = 0; at < all; at += bytes.size())
+      check(cudaMemcpy(static_cast<std::byte*>(memory_.get()) + at, bytes.data(), std::min(bytes.size(), all - at),
+                       cudaMemcpyHostToDevice));
+  }
+  const void* get() const { return memory_.get(); }
+  double operator[](int64_t i) const { return turn_[static_cast<size_t>(i) % turn_.size()]; }
+
+ private:
+  DeviceMemory memory_;
+  std::vector<float> turn_;
 };
 
 // A descriptor of cuDNN's, made and destroyed by its functions.
@@ -114,7 +135,7 @@ using ConvolutionDescriptor =
 class Convolution {
  public:
   Convolution(const Layer& layer, Size3 size, cudnnTensorFormat_t layout, const Precision& precision)
-      : layer_(layer), layout_(layout), precision_(precision) {
+      : layer_(layer), size_(size), layout_(layout), precision_(precision) {
     const int ci = static_cast<int>(layer.ci), co = static_cast<int>(layer.co), k = static_cast<int>(layer.kernel);
     const std::array x{1, ci, size.d, size.h, size.w}, y{1, co, size.d, size.h, size.w}, weight{co, ci, k, k, k};
     const std::array padding{k / 2, k / 2, k / 2}, ones{1, 1, 1};
@@ -124,20 +145,6 @@ class Convolution {
     check(cudnnSetConvolutionNdDescriptor(convolution_, 3, padding.data(), ones.data(), ones.data(),
                                           CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
     check(cudnnSetConvolutionMathType(convolution_, precision.math));
-  }
-
-  // [c][voxel] or, with `layout` channels last, [voxel][c]; of weights c is ci, and each co a volume of its own.
-  std::vector<std::byte> encoded(const std::vector<float>& planar, int64_t volumes, int64_t channels) const {
-    std::vector<std::byte> result(planar.size() * precision_.bytes);
-    each(planar.size(), volumes, channels,
-         [&](size_t from, size_t to) { encode(planar[from], precision_.type, &result[to * precision_.bytes]); });
-    return result;
-  }
-  std::vector<float> decoded(const std::vector<std::byte>& bytes) const {
-    std::vector<float> planar(bytes.size() / precision_.bytes);
-    each(planar.size(), 1, layer_.co,
-         [&](size_t to, size_t from) { planar[to] = decode(&bytes[from * precision_.bytes], precision_.type); });
-    return planar;
   }
 
   // Measures the algorithms and takes the fastest; returns its ms.
@@ -150,7 +157,7 @@ class Convolution {
     for (int i = 0; i < n; i++) {  // from the fastest on
       const cudnnConvolutionFwdAlgoPerf_t& f = found[static_cast<size_t>(i)];
       if (f.status != CUDNN_STATUS_SUCCESS || f.mathType == CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION) continue;
-      if (precision_.math == CUDNN_FMA_MATH && f.mathType == CUDNN_TENSOR_OP_MATH) continue;
+      if (precision_.math == CUDNN_FMA_MATH && f.mathType != CUDNN_FMA_MATH) continue;
       check(cudnnSetConvolutionMathType(convolution_, f.mathType));
       algorithm_ = f.algo;
       workspace_bytes_ = f.memory;
@@ -165,18 +172,45 @@ class Convolution {
                                   workspace_bytes_, &zero, y_, y));
   }
 
+  // Largest difference of y from sums in double, in all channels of some voxels, as a share of their rms.
+  double error(const Numbers& x, const Numbers& weight, const void* y) const {
+    const int64_t taps = layer_.kernel * layer_.kernel * layer_.kernel, n = size_.voxels();
+    double worst = 0, squares = 0;
+    int64_t n_checked = 0;
+    for (int64_t voxel = 0; voxel < n; voxel += std::max<int64_t>(1, n / 29))  // the first one is a corner
+      for (int64_t co = 0; co < layer_.co; co++) {
+        double sum = 0;
+        for (int64_t ci = 0; ci < layer_.ci; ci++)
+          for (int64_t tap = 0; tap < taps; tap++)
+            if (const int64_t from = tapped(voxel, tap); from >= 0)
+              sum += x[index(ci, layer_.ci, from, n)] * weight[co * layer_.fan_in() + index(ci, layer_.ci, tap, taps)];
+        std::array<std::byte, 4> bytes{};
+        const size_t at = static_cast<size_t>(index(co, layer_.co, voxel, n)) * precision_.bytes;
+        check(
+            cudaMemcpy(bytes.data(), static_cast<const std::byte*>(y) + at, precision_.bytes, cudaMemcpyDeviceToHost));
+        worst = std::max(worst, std::abs(decoded(bytes.data(), precision_.type) - sum));
+        squares += sum * sum;
+        n_checked++;
+      }
+    return worst / std::sqrt(squares / static_cast<double>(n_checked));
+  }
+
  private:
-  // f(planar index, index in this layout)
-  template <class F>
-  void each(size_t n, int64_t volumes, int64_t channels, F f) const {
-    const size_t c = static_cast<size_t>(channels), v = n / static_cast<size_t>(volumes) / c;
-    for (size_t i = 0; i < n; i++) {
-      const size_t volume = i / (c * v), channel = i / v % c, voxel = i % v;
-      f(i, layout_ == CUDNN_TENSOR_NCHW ? i : (volume * v + voxel) * c + channel);
-    }
+  // Of a number in memory.
+  int64_t index(int64_t channel, int64_t channels, int64_t place, int64_t places) const {
+    return layout_ == CUDNN_TENSOR_NCHW ? channel * places + place : place * channels + channel;
+  }
+
+  // The voxel that a tap of the kernel reads for this one; -1 beyond the volume.
+  int64_t tapped(int64_t voxel, int64_t tap) const {
+    const int64_t k = layer_.kernel, z = voxel / (size_.h * size_.w) + tap / (k * k) - k / 2;
+    const int64_t y = voxel / size_.w % size_.h + tap / k % k - k / 2, x = voxel % size_.w + tap % k - k / 2;
+    const bool inside = z >= 0 && z < size_.d && y >= 0 && y < size_.h && x >= 0 && x < size_.w;
+    return inside ? (z * size_.h + y) * size_.w + x : -1;
   }
 
   Layer layer_;
+  Size3 size_;
   cudnnTensorFormat_t layout_;
   Precision precision_;
   TensorDescriptor x_, y_;
@@ -188,43 +222,22 @@ class Convolution {
 
 constexpr std::array layouts{CUDNN_TENSOR_NCHW, CUDNN_TENSOR_NHWC};
 
-// Largest difference from the plain loops, as a share of the output's rms.
-double error(cudnnHandle_t handle, const Layer& layer, cudnnTensorFormat_t layout, const Precision& precision,
-             void* workspace) {
-  Convolution convolution(layer, size_of_check, layout, precision);
-  const auto rounded = [&precision](std::vector<float> numbers) {
-    std::array<std::byte, 4> bytes{};
-    for (float& number : numbers) {
-      encode(number, precision.type, bytes.data());
-      number = decode(bytes.data(), precision.type);
-    }
-    return numbers;
-  };
-  const std::vector<float> weight = rounded(random_weights(layer));
-  const std::vector<float> x = rounded(random_numbers(layer.ci * size_of_check.voxels(), 1));
-  const DeviceMemory on_device_weight(convolution.encoded(weight, layer.co, layer.ci));
-  const DeviceMemory on_device_x(convolution.encoded(x, 1, layer.ci));
-  const size_t y_bytes = static_cast<size_t>(layer.co * size_of_check.voxels()) * precision.bytes;
-  const DeviceMemory y(y_bytes);
-  convolution.find(handle, on_device_x.get(), on_device_weight.get(), y.get(), workspace);
-  convolution.run(handle, on_device_x.get(), on_device_weight.get(), y.get(), workspace);
-  return difference_from_ref(layer, weight, x, convolution.decoded(y.bytes(y_bytes)));
-}
+// What all layers read, and write where the last one did: times do not depend on values.
+struct Buffers {
+  Numbers x, weight;
+  DeviceMemory y, workspace{most_workspace};
+};
 
 // The faster of both layouts. Throws where cuDNN has no algorithm for this layer, or a wrong one.
 std::unique_ptr<Convolution> fastest(cudnnHandle_t handle, const Layer& layer, Size3 size, const Precision& precision,
-                                     const void* x, const void* weight, void* y, void* workspace) {
+                                     const Buffers& b) {
   std::unique_ptr<Convolution> best;
   float best_ms = std::numeric_limits<float>::infinity();
   std::string why;
   for (const cudnnTensorFormat_t layout : layouts) {
     try {
-      const double difference = error(handle, layer, layout, precision, workspace);
-      if (!(difference < precision.tolerance))
-        throw std::runtime_error("a convolution differs from the plain loops by " + std::to_string(difference) +
-                                 " of the output's rms");
       auto convolution = std::make_unique<Convolution>(layer, size, layout, precision);
-      const float ms = convolution->find(handle, x, weight, y, workspace);
+      const float ms = convolution->find(handle, b.x.get(), b.weight.get(), b.y.get(), b.workspace.get());
       if (ms >= best_ms) continue;
       best_ms = ms;
       best = std::move(convolution);
@@ -232,36 +245,38 @@ std::unique_ptr<Convolution> fastest(cudnnHandle_t handle, const Layer& layer, S
       why = e.what();
     }
   }
-  if (!best)
-    throw std::runtime_error("a convolution of " + std::to_string(layer.ci) + " to " + std::to_string(layer.co) +
-                             " channels, kernel " + std::to_string(layer.kernel) + ": " + why);
+  const std::string what = "a convolution of " + std::to_string(layer.ci) + " to " + std::to_string(layer.co) +
+                           " channels, kernel " + std::to_string(layer.kernel) + ": ";
+  if (!best) throw std::runtime_error(what + why);
+  best->run(handle, b.x.get(), b.weight.get(), b.y.get(), b.workspace.get());
+  const double difference = best->error(b.x, b.weight, b.y.get());
+  if (!(difference < precision.tolerance))
+    throw std::runtime_error(what + "differs from sums in double by " + std::to_string(difference) + " of their rms");
   return best;
 }
 
-// ms of each pass over all layers, sorted. All of them read the same numbers and write where the last one did: times do
-// not depend on values.
+// ms of each pass over all layers, sorted.
 std::vector<float> time_network(const std::vector<Layer>& layers, Size3 size, const Precision& precision,
                                 int n_repeats) {
-  int64_t most_ci = 0, most_co = 0, most_weights = 0;
+  int64_t most_ci = 0, most_co = 0, most_weights = 0, most_fan_in = 0;
   for (const Layer& layer : layers) {
     most_ci = std::max(most_ci, layer.ci);
     most_co = std::max(most_co, layer.co);
     most_weights = std::max(most_weights, layer.co * layer.fan_in());
+    most_fan_in = std::max(most_fan_in, layer.fan_in());
   }
-  // Zeros would take less power, and run at a higher clock.
-  const auto random = [&precision](int64_t n) {
-    const std::vector<float> numbers = random_numbers(n, 1);
-    std::vector<std::byte> encoded(numbers.size() * precision.bytes);
-    for (size_t i = 0; i < numbers.size(); i++) encode(numbers[i], precision.type, &encoded[i * precision.bytes]);
-    return encoded;
-  };
-  const DeviceMemory x(random(most_ci * size.voxels())), weight(random(most_weights));
-  const DeviceMemory y(static_cast<size_t>(most_co * size.voxels()) * precision.bytes), workspace(most_workspace);
+  const Buffers b{{most_ci * size.voxels(), 1, precision},
+                  {most_weights, 1 / std::sqrt(static_cast<float>(most_fan_in)), precision},
+                  DeviceMemory(static_cast<size_t>(most_co * size.voxels()) * precision.bytes)};
 
   const Handle handle;
-  std::vector<std::unique_ptr<Convolution>> network;
-  for (const Layer& layer : layers)
-    network.push_back(fastest(handle, layer, size, precision, x.get(), weight.get(), y.get(), workspace.get()));
+  std::map<std::tuple<int64_t, int64_t, int64_t>, std::unique_ptr<Convolution>> found;  // many layers are alike
+  std::vector<const Convolution*> network;
+  for (const Layer& layer : layers) {
+    std::unique_ptr<Convolution>& one = found[{layer.co, layer.ci, layer.kernel}];
+    if (!one) one = fastest(handle, layer, size, precision, b);
+    network.push_back(one.get());
+  }
 
   cudaEvent_t start, stop;
   check(cudaEventCreate(&start));
@@ -270,7 +285,8 @@ std::vector<float> time_network(const std::vector<Layer>& layers, Size3 size, co
   constexpr int warm_ups = 2;
   for (int repeat = -warm_ups; repeat < n_repeats; repeat++) {
     check(cudaEventRecord(start));
-    for (const auto& layer : network) layer->run(handle, x.get(), weight.get(), y.get(), workspace.get());
+    for (const Convolution* layer : network)
+      layer->run(handle, b.x.get(), b.weight.get(), b.y.get(), b.workspace.get());
     check(cudaEventRecord(stop));
     check(cudaEventSynchronize(stop));
     float passed = 0;

@@ -62,8 +62,8 @@ def name(machine):
     return words(" ".join(parts)) + f"-{machine['processors']}cpu"
 
 
-def caption(machine):
-    return machine["gpu"]["name"] if machine.get("gpu") else machine["cpu"]
+def caption(machine, threads):
+    return machine["gpu"]["name"] if machine.get("gpu") else f"{threads} threads, {machine['cpu']}"
 
 
 def _ticks():

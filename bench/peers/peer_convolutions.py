@@ -1,5 +1,5 @@
 """The convolutions of a network in a library and nothing else of it: onednn_convs.cpp on the CPU, cudnn_convs.cpp on a
-GPU, which check each against plain loops."""
+GPU. Both check what they time."""
 import json
 
 from systems import Program
@@ -8,7 +8,7 @@ from systems import Program
 class Convolutions(Program):
     def __init__(self, library, path, machine):
         super().__init__(path, machine)
-        self.options = (["--device", machine.device.removeprefix("cuda").lstrip(":") or 0]
+        self.options = (["--device", machine.device.partition(":")[2]]
                         if machine.device.startswith("cuda") else ["--threads", machine.threads])
         self.name = f"{library} {self._figures('b1u1', 2, 'fp32')['version']}, convolutions only"
 

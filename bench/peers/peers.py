@@ -43,7 +43,7 @@ PEERS = {"cpu": ("torch", "torch-last", "torch-compile", "onnxruntime", "openvin
 DEFAULT_PEERS = {"cpu": "torch,onnxruntime,openvino,onednn", "cuda": "torch,torch-last,cudnn,tensorrt,torch-compile"}
 # Programs that time a library's convolutions: what it is called, what builds them.
 CONVOLUTIONS = {"onednn": ("oneDNN", "libdnnl-dev, cmake --preset cpu"),
-                "cudnn": ("cuDNN", "cuDNN and the CUDA Toolkit, -DSRENGINE_BENCH=ON")}
+                "cudnn": ("cuDNN", "cuDNN, -DSRENGINE_CUDA=ON -DSRENGINE_BENCH=ON")}
 
 
 def say(sentence):
@@ -194,28 +194,35 @@ def main():
              "patch": args.patch, "rounds": args.rounds, "batch_norm": "patch", "noise": guard.found,
              "wanted": args.models, "models": {}}
     this = Machine(args.threads, args.device)
-    peers = []
+    peers, failed = [], False
     try:
         ours = Srengine(args.program, this, args.target)
         peers = start_peers(args, this)
         for model in args.models:
             for precision in precisions:
-                with tempfile.TemporaryDirectory() as folder:
-                    case = make_case(ours, model, precision, args, Path(folder))
-                    found["models"][case.label] = compare(ours, peers, case, args, guard)
-                file = save(found, args.out, slug)
-    except LeftOut as e:  # srengine itself
+                try:
+                    with tempfile.TemporaryDirectory() as folder:
+                        case = make_case(ours, model, precision, args, Path(folder))
+                        found["models"][case.label] = compare(ours, peers, case, args, guard)
+                    save(found, args.out, slug)
+                except LeftOut as e:  # srengine itself; the other cases may be better
+                    say(f"peers.py: {model} in {precision}: {e}")
+                    failed = True
+    except LeftOut as e:
         raise SystemExit(f"peers.py: {e}")
     finally:
         for peer in peers:
             peer.close()
     guard.finish()
+    if not found["models"]:
+        raise SystemExit(1)
 
     report.print_table(found)
-    save(found, args.out, slug)
+    file = save(found, args.out, slug)
     report.append_csv(args.out / f"{slug}.csv", found)
     print(f"\n{file}\n{args.out / slug}.csv")
     report.plot(HERE / "plot_bars.py", [*args.python, sys.executable], file, file.with_suffix(".svg"))
+    sys.exit(failed)
 
 
 if __name__ == "__main__":

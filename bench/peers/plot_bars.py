@@ -27,9 +27,9 @@ def main():
         axis.invert_yaxis()
         axis.margins(x=0.25)
         noisy = ", NOISY" if found["noise"] else ""
-        axis.set_title(f"{model}, {found['patch']}³, {found['threads']} threads{noisy}")
+        axis.set_title(f"{model}, {found['patch']}³{noisy}")
         axis.set_xlabel(f"ms per patch: median, least and most of {found['rounds']} rounds")
-    figure.suptitle(f"{caption(found['machine'])}, {found['date']}, {found['commit']}", fontsize="small")
+    figure.suptitle(f"{caption(found['machine'], found['threads'])}, {found['date']}, {found['commit']}", fontsize="small")
     figure.savefig(sys.argv[2])
     print(sys.argv[2])
 

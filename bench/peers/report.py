@@ -33,7 +33,7 @@ def print_table(found):
     """found: what write_json writes."""
     for of_model in found["models"].values():
         print(f"\n{of_model['model']}, patch {found['patch']}^3, {of_model['precision']}, batch-norm over the patch, "
-              f"{found['threads']} threads, {machine.caption(found['machine'])}")
+              f"{machine.caption(found['machine'], found['threads'])}")
         print(f"{'':32} {'ms per patch':>12}  {'min':>7}  {'max':>7}  {'GFLOP/s':>7}  {'times ours':>10}  {'spread':>12}")
         for system, row in of_model["systems"].items():
             ms, ratio = row["ms"], row["ratio"]

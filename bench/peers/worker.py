@@ -12,7 +12,7 @@ The first line out is {"name": ...}; then a JSON object a line in, and one out:
 
 What goes wrong is {"error": ...}. Between requests the process sleeps, so others can be timed meanwhile.
 
-A peer on a GPU times itself, `milliseconds()`: what is timed there is the network, not the way to the device and back.
+A peer on a GPU times itself, `milliseconds()`: runs are short there, and the device must be waited for.
 """
 import importlib
 import json
