@@ -12,7 +12,9 @@
 #include <cudnn.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <limits>
@@ -23,6 +25,7 @@
 #include <tuple>
 
 #include "bench/peers/convolutions.h"
+#include "kernels/features.h"
 
 namespace {
 

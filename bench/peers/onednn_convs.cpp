@@ -11,18 +11,46 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <unordered_map>
 
 #include "bench/peers/convolutions.h"
+#include "kernels/conv3d.h"
 
 namespace {
 
 using namespace sr;
 using namespace sr::peers;
 using dnnl::memory;
+
+// Small and odd, for a comparison with the plain loops.
+constexpr Size3 size_of_check{5, 6, 9};
+
+// [co][ci][z][y][x]; outputs are about as large as inputs.
+std::vector<float> random_weights(const Layer& l) {
+  return random_numbers(l.co * l.fan_in(), 1 / std::sqrt(static_cast<float>(l.fan_in())));
+}
+
+// Largest difference of y [co][z][y][x] from what the plain loops make of x [ci][z][y][x], both of size_of_check, as a
+// share of the output's rms.
+double difference_from_ref(const Layer& l, const std::vector<float>& weight, const std::vector<float>& x,
+                           const std::vector<float>& y) {
+  const int ci = static_cast<int>(l.ci), co = static_cast<int>(l.co);
+  std::vector<double> features(x.begin(), x.end());
+  features.resize(x.size() + y.size());
+  conv3d_forward_ref({features.data(), dense_layout(size_of_check)}, {0, ci}, Prologue<double>{},
+                     {ci, co, static_cast<int>(l.kernel), weight.data(), nullptr}, {ci, co}, nullptr);
+  double worst = 0, squares = 0;
+  for (size_t i = 0; i < y.size(); i++) {
+    const double expected = features[x.size() + i];
+    worst = std::max(worst, std::abs(y[i] - expected));
+    squares += expected * expected;
+  }
+  return worst / std::sqrt(squares / static_cast<double>(y.size()));
+}
 
 dnnl::convolution_forward::primitive_desc describe(const dnnl::engine& engine, const Layer& l, Size3 size) {
   const auto any = [](const memory::dims& dims) {
