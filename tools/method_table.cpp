@@ -145,9 +145,10 @@ MeanSd TableRow::over_scans(double ScanFigures::*figure) const {
 }
 
 std::string training_budget(const nlohmann::json& provenance) {
+  if (!provenance.is_object()) return "";
   const auto number = [&](const char* key) -> int64_t {
-    const auto at = provenance.is_object() ? provenance.find(key) : provenance.end();
-    return provenance.is_object() && at != provenance.end() && at->is_number_integer() ? at->get<int64_t>() : 0;
+    const auto at = provenance.find(key);
+    return at != provenance.end() && at->is_number_integer() ? at->get<int64_t>() : 0;
   };
   const int64_t steps = number("steps"), batch = number("batch"), patch = number("patch");
   return steps > 0 && batch > 0 && patch > 0 ? fmt::format("{} x {} x {}^3", steps, batch, patch) : "";
