@@ -4,8 +4,10 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <span>
 
 #include "kernels/conv3d_backward.h"
+#include "kernels/flush_subnormals.h"
 #include "kernels/memory.h"
 #include "tests/cases.h"
 #include "tests/catch.h"
@@ -321,6 +323,25 @@ TEST_CASE("the CPU kernels' gradients are the plain ones, on the layers of a net
     for (const ConvAlgorithm algorithm : all_algorithms()) {
       check_data(p, algorithm, true, e);
       check_weights(p, algorithm, e);
+    }
+  }
+}
+
+TEST_CASE("gradients: subnormal numbers are zeros, and only in there") {
+  if (!FlushSubnormals::kSupported) {
+    WARN(
+        "skipped: "
+        "this processor's control register is not known to srengine");
+    return;
+  }
+  volatile float subnormal = 1e-39f;
+  for (const int kernel : {1, 3, 5, 9}) {
+    Problem p({{12, 13, 19}, 8, 8, kernel, false, false}, 1, 5);
+    for (float& v : std::span(p.features[0].data(), p.features[0].size())) v *= subnormal;  // NaN stays
+    for (const ConvAlgorithm algorithm : all_algorithms()) {
+      INFO(to_string(p.c) << " " << to_string(algorithm));
+      CHECK(rms(weights_of(p, algorithm, 2, nullptr)) == 0);
+      CHECK(subnormal * 0.5f > 0);
     }
   }
 }
