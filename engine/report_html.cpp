@@ -32,9 +32,6 @@ table { border-collapse: collapse; margin: .6rem 0; } th, td { padding: .25rem .
 th { border-bottom: 1px solid #9aa4ae; font-weight: 600; } td:first-child, th:first-child { text-align: left; }
 tr.mean td { border-top: 1px solid #d5dbe1; font-weight: 600; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 1rem; }
-.chart { width: 100%; height: auto; font-size: 12px; fill: #333c45; }
-.chart .title { font-weight: 600; font-size: 13px; } .chart .grid { stroke: #e3e7eb; }
-.chart .mark { stroke: #6c7680; stroke-dasharray: 4 3; }
 .mosaic { display: grid; gap: 6px; align-items: center; justify-items: center; background: #000; color: #cfd6dd;
           padding: 10px; border-radius: 4px; font-size: 13px; width: fit-content; max-width: 100%; }
 .mosaic img { display: block; max-width: 100%; } .cell { position: relative; }
@@ -249,8 +246,8 @@ std::string subject(std::span<const ReportedTest> tests, const Report& report) {
 std::string html_page(const std::string& title, const std::string& body) {
   return "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
          "content=\"width=device-width\"><link rel=\"icon\" href=\"data:,\"><title>" +
-         escape_markup(title) + "</title><style>" + style + "</style></head><body>\n<h1>" + escape_markup(title) +
-         "</h1>" + body + "</body></html>\n";
+         escape_markup(title) + "</title><style>" + style + chart_style + "</style></head><body>\n<h1>" +
+         escape_markup(title) + "</h1>" + body + "</body></html>\n";
 }
 
 std::string report_html(const Report& report) {

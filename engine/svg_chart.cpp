@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <string_view>
 
 namespace sr {
 namespace {
@@ -141,6 +142,12 @@ std::string escape_markup(const std::string& text) {
   return out;
 }
 
+const char* const chart_style = R"(
+.chart { width: 100%; height: auto; font-size: 12px; fill: #333c45; }
+.chart .title { font-weight: 600; font-size: 13px; } .chart .grid { stroke: #e3e7eb; }
+.chart .mark { stroke: #6c7680; stroke-dasharray: 4 3; }
+)";
+
 std::string draw_chart(const Chart& chart) {
   Axis x, y;
   x.logarithmic = chart.log_x, y.logarithmic = chart.log_y;
@@ -185,9 +192,19 @@ std::string draw_chart(const Chart& chart) {
     legend += text(at + 19, y_text, "start", name);
     at += entry;
   }
-  return fmt::format("<svg class=\"chart\" viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\" aria-label=\"{}\">", width,
-                     y_text + 10, escape_markup(chart.title)) +
+  return fmt::format(
+             "<svg class=\"chart\" viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\" "
+             "aria-label=\"{}\">",
+             width, y_text + 10, escape_markup(chart.title)) +
          svg + legend + "</svg>";
+}
+
+std::string chart_document(const Chart& chart) {
+  std::string svg = draw_chart(chart);
+  const char* page = "svg { background: #fff; font-family: system-ui, \"Helvetica Neue\", Arial, sans-serif; }";
+  svg.insert(svg.find('>') + 1, fmt::format("<style>\n{}{}</style>", page, chart_style));
+  svg.insert(std::string_view("<svg").size(), " xmlns=\"http://www.w3.org/2000/svg\"");
+  return "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n" + svg + "\n";
 }
 
 }  // namespace sr

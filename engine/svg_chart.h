@@ -33,6 +33,13 @@ const char* curve_colour(size_t which);
 // Text becomes element content: & < > are escaped.
 std::string escape_markup(const std::string& text);
 
+// What a page that holds charts has among its styles.
+extern const char* const chart_style;
+
+// An element of a page.
 std::string draw_chart(const Chart& chart);
+
+// A file that needs nothing else.
+std::string chart_document(const Chart& chart);
 
 }  // namespace sr

@@ -4,6 +4,7 @@
 #include <regex>
 
 #include "engine/pipeline.h"
+#include "engine/svg_chart.h"
 #include "tests/command_checks.h"
 #include "tools/method_table.h"
 
@@ -256,8 +257,9 @@ TEST_CASE("table: the page has every row, the plot a dot for each with quality, 
   const TemporaryFolder folder;
   write_heads(folder);
   write_sinc_weights(folder / "a<b>.bin");
-  const Outcome o = done(folder, {"table", "--scans", "scans", "--weights", "a<b>.bin", "--model", "b4u4,k=4",
-                                  "--patch", "16", "--device", "cpu", "--html", "t.html", "--json", "t.json"});
+  const Outcome o =
+      done(folder, {"table", "--scans", "scans", "--weights", "a<b>.bin", "--model", "b4u4,k=4", "--patch", "16",
+                    "--device", "cpu", "--html", "t.html", "--plot", "t.svg", "--json", "t.json"});
   const std::string html = read_text(folder / "t.html");
   CHECK(html.find("<!DOCTYPE html>") == 0);
   CHECK(html.ends_with("</body></html>\n"));
@@ -277,6 +279,13 @@ TEST_CASE("table: the page has every row, the plot a dot for each with quality, 
     CHECK(holds(html, label));
   for (const char* loads : {"://", "url(", "@import", "<script", "<iframe", "<object", "<embed"})
     CHECK_FALSE(holds(html, loads));
+
+  const std::string plot = read_text(folder / "t.svg"), drawing = plot.substr(plot.find("</style>") + 8);
+  CHECK(plot.find("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" ") == 0);
+  CHECK(holds(plot, "<style>"));
+  CHECK(holds(plot, chart_style));
+  CHECK(drawing.ends_with("</svg>\n"));
+  CHECK(holds(html, drawing.substr(0, drawing.size() - 1)));  // the same plot
 }
 
 TEST_CASE("table: what cannot be used is skipped and listed, with 1; where nothing is left it is an error") {
@@ -315,6 +324,7 @@ TEST_CASE("table: what cannot be used is skipped and listed, with 1; where nothi
   };
   fs::create_directory(folder / "empty");
   refused_table({}, 2, "table takes scans, weights files or models");
+  refused_table({"--model", "b1u1,k=4", "--plot", "never.svg"}, 2, "--plot draws quality against time and needs scans");
   refused_table({"--model", "b4u4x"}, 2, "'4x' is not a number");
   refused_table({"--scans", "scans/a.nii", "--factor", "2x2"}, 2, "no set of factors");
   refused_table({"--scans", "empty"}, 3, "empty: the folder holds no scan");
@@ -339,14 +349,14 @@ TEST_CASE("table: results appear together or not at all, and on no file of the c
     words.insert(words.end(), more.begin(), more.end());
     return words;
   };
-  for (const char* option : {"--csv", "--json", "--html"}) {
+  for (const char* option : {"--csv", "--json", "--html", "--plot"}) {
     for (const char* taken : {"head.nii", "./w.bin"})
       refused(folder, with({option, taken}), 2, "would be overwritten by a result of this call");
     refused(folder, with({option, "other.nii"}), 2, std::string(option) + " other.nii is the name of a scan");
   }
   refused(folder, with({"--csv", "t.csv", "--json", "no/such/t.json"}), 5, "there is no folder no/such");
-  done(folder, with({"--csv", "t.csv", "--json", "t.json", "--html", "t.html"}));
-  CHECK(files_in(folder.path()) == Words{"head.nii", "t.csv", "t.html", "t.json", "w.bin"});
+  done(folder, with({"--csv", "t.csv", "--json", "t.json", "--html", "t.html", "--plot", "t.svg"}));
+  CHECK(files_in(folder.path()) == Words{"head.nii", "t.csv", "t.html", "t.json", "t.svg", "w.bin"});
 }
 
 TEST_CASE("table: interrupted, it leaves nothing behind and says so with 130") {

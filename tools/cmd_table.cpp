@@ -27,7 +27,7 @@ struct Arguments {
   RestoreOptions options;
   DeviceArguments device;
   int patches = 7;
-  fs::path csv, json, html;
+  fs::path csv, json, html, plot;
 };
 
 struct Contender {
@@ -160,6 +160,8 @@ void run(Arguments& a) {
   if (a.scans.empty() && a.weights.empty() && a.models.empty())
     throw Error(Status::bad_usage,
                 "table takes scans, weights files or models: --scans DIR, --weights DIR, --model b8u4");
+  if (!a.plot.empty() && a.scans.empty())
+    throw Error(Status::bad_usage, "--plot draws quality against time and needs scans to measure it on: --scans DIR");
   a.options.backend.patch = parse_patch(a.patch);
   apply(a.device, a.options.backend);
   MethodTable table;
@@ -170,9 +172,9 @@ void run(Arguments& a) {
                                   files_of(a.weights, is_weights_name, Status::bad_weights, "weights file (.bin)");
   std::vector<fs::path> read = scans;
   read.insert(read.end(), weights.begin(), weights.end());
-  refuse_collisions(read, {a.csv, a.json, a.html});
+  refuse_collisions(read, {a.csv, a.json, a.html, a.plot});
   const auto csv = open_result("--csv", a.csv), json = open_result("--json", a.json),
-             html = open_result("--html", a.html);
+             html = open_result("--html", a.html), plot = open_result("--plot", a.plot);
   const std::vector<Contender> networks = load_networks(a, weights, table.skipped);
 
   if (a.options.backend.threads) omp_set_num_threads(a.options.backend.threads);  // of k-space and interpolation
@@ -186,7 +188,8 @@ void run(Arguments& a) {
   if (csv) csv->fill(csv_table(table));
   if (json) json->fill(table_json(table));
   if (html) html->fill(table_page(table));
-  for (const auto* file : {&csv, &json, &html})
+  if (plot) plot->fill(table_plot(table));
+  for (const auto* file : {&csv, &json, &html, &plot})
     if (*file) (*file)->publish();
   if (!table.skipped.empty())
     throw all_skipped(table.skipped, Status::some_inputs_failed,
@@ -214,6 +217,7 @@ void add_table(CLI::App& app) {
       ->check(CLI::Range(1, 1024));
   add_device_options(c, a->device);
   c->add_option("--html", a->html, "write a page with the table and a plot of quality against time to this file");
+  c->add_option("--plot", a->plot, "with scans: write the plot of quality against time to this file (SVG)");
   c->add_option("--csv", a->csv, "write the table to this file");
   c->add_option("--json", a->json, "write all figures, scan by scan, to this file");
   c->callback([a] { run(*a); });

@@ -90,7 +90,7 @@ const TableRow* row_of(const std::vector<TableRow>& rows, const std::string& mod
 }
 
 // PSNR against time: towards the upper left is better.
-std::string pareto_chart(const MethodTable& table) {
+Chart pareto_chart(const MethodTable& table) {
   Chart chart;
   chart.title = "Quality against time";
   chart.x_label = "ms per volume";
@@ -109,7 +109,7 @@ std::string pareto_chart(const MethodTable& table) {
   for (const Dot& dot : by_time)
     if (front.y.empty() || dot.y > front.y.back()) front.x.push_back(dot.x), front.y.push_back(dot.y);
   chart.curves.push_back(std::move(front));
-  return draw_chart(chart);
+  return chart;
 }
 
 nlohmann::json row_json(const MethodTable& table, const TableRow& row) {
@@ -210,7 +210,7 @@ std::string table_page(const MethodTable& table) {
     cell = "td";
   }
   body += "</table>\n";
-  if (has_quality(table)) body += "<div class=\"charts\">" + pareto_chart(table) + "</div>\n";
+  if (has_quality(table)) body += "<div class=\"charts\">" + draw_chart(pareto_chart(table)) + "</div>\n";
   if (has_quality(table)) body += "<p class=\"quiet\">The area of a dot is the network's number of parameters.</p>\n";
   const std::vector<std::string> claims = speed_claims(table.rows);
   if (!claims.empty()) body += "<h2>What the paper says of speed, and here</h2>\n";
@@ -218,6 +218,10 @@ std::string table_page(const MethodTable& table) {
   if (!table.skipped.empty()) body += "<h2>Skipped</h2>\n";
   for (const Skipped& s : table.skipped) body += "<p>" + escape_markup(s.sentence) + "</p>\n";
   return html_page("srengine: methods compared", body);
+}
+
+std::string table_plot(const MethodTable& table) {
+  return chart_document(pareto_chart(table));
 }
 
 std::string csv_table(const MethodTable& table) {

@@ -55,6 +55,7 @@ std::vector<std::string> speed_claims(const std::vector<TableRow>& rows);
 
 std::string text_table(const MethodTable& table);
 std::string table_page(const MethodTable& table);  // with the plot of PSNR against time, where there is quality
+std::string table_plot(const MethodTable& table);  // that plot as an SVG file; the table has quality
 std::string csv_table(const MethodTable& table);
 nlohmann::json table_json(const MethodTable& table);
 
