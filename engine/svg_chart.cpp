@@ -180,7 +180,7 @@ std::string draw_chart(const Chart& chart) {
     svg += fmt::format("<path fill=\"none\" stroke=\"{}\" stroke-width=\"1.6\" d=\"{}\"/>", curve_colour(i),
                        path_of(chart.curves[i], x, y));
   svg += draw_dots(chart.dots, curve_colour(chart.curves.size()), x, y);
-  // The legend: names in turn, in as many rows as they need; the picture grows with them.
+  // The legend: names in turn, in as many rows as they need, then the notes; the picture grows with them.
   std::string legend;
   double at = left, y_text = height - 10;
   for (size_t i = 0; i < chart.curves.size(); i++) {
@@ -192,6 +192,7 @@ std::string draw_chart(const Chart& chart) {
     legend += text(at + 19, y_text, "start", name);
     at += entry;
   }
+  for (const std::string& note : chart.notes) legend += text(left, y_text += 17, "start", note);
   return fmt::format(
              "<svg class=\"chart\" viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\" "
              "aria-label=\"{}\">",

@@ -25,6 +25,7 @@ struct Chart {
   bool log_x = false, log_y = false;  // values of 0 and below break the line
   std::optional<double> x_mark;       // a dashed vertical line, where it lies within the axis
   std::string x_mark_label;
+  std::vector<std::string> notes;  // lines below
 };
 
 // Colours of curves, in order; as many as curves are told apart, then they repeat.

@@ -1,5 +1,6 @@
-// While an object of this class lives, its thread takes numbers below the least normal float (1.2e-38) as zeros and
-// writes zeros for them. Many processors compute with such numbers in microcode, over a hundred times slower.
+// While an object of this class lives, its thread takes numbers smaller in magnitude than the least normal float
+// (1.2e-38) as zeros and writes zeros for them; after that it does what it did before. Some processors compute with
+// such numbers in microcode, far slower.
 //
 // Networks meet them where nothing is added to zeros (no bias, no shift of a norm): around a head in air that is
 // exactly zero, features shrink by a factor with each layer and each voxel of distance, down to where floats end.
@@ -40,7 +41,7 @@ class FlushSubnormals {
   static constexpr uint64_t kFlush = uint64_t{1} << 24;  // FPCR.FZ: inputs and results
   static uint64_t control() {
     uint64_t value;
-    asm volatile("mrs %0, fpcr" : "=r"(value));
+    asm volatile("mrs %0, fpcr" : "=r"(value) : : "memory");
     return value;
   }
   static void set_control(uint64_t value) {

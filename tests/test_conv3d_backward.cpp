@@ -7,10 +7,10 @@
 #include <span>
 
 #include "kernels/conv3d_backward.h"
-#include "kernels/flush_subnormals.h"
 #include "kernels/memory.h"
 #include "tests/cases.h"
 #include "tests/catch.h"
+#include "tests/subnormals.h"
 
 namespace sr {
 namespace {
@@ -329,19 +329,31 @@ TEST_CASE("the CPU kernels' gradients are the plain ones, on the layers of a net
 
 TEST_CASE("gradients: subnormal numbers are zeros, and only in there") {
   if (!FlushSubnormals::kSupported) {
-    WARN(
-        "skipped: "
-        "this processor's control register is not known to srengine");
+    WARN("skipped: this processor's control register is not known to srengine");
     return;
   }
-  volatile float subnormal = 1e-39f;
+  const auto shrink = [](HugeBuffer& buffer) {
+    for (float& v : std::span(buffer.data(), buffer.size())) v *= subnormal;  // NaN stays
+  };
   for (const int kernel : {1, 3, 5, 9}) {
-    Problem p({{12, 13, 19}, 8, 8, kernel, false, false}, 1, 5);
-    for (float& v : std::span(p.features[0].data(), p.features[0].size())) v *= subnormal;  // NaN stays
+    const ConvCase c = {{12, 13, 19}, 8, 8, kernel, false, false};
+    Problem features(c, 1, 5), gradients(c, 1, 5);
+    shrink(features.features[0]);
+    shrink(gradients.gradients[0]);
+    const std::vector<float> flipped = transposed_weights(gradients.weights());
     for (const ConvAlgorithm algorithm : all_algorithms()) {
-      INFO(to_string(p.c) << " " << to_string(algorithm));
-      CHECK(rms(weights_of(p, algorithm, 2, nullptr)) == 0);
-      CHECK(subnormal * 0.5f > 0);
+      INFO(to_string(c) << " " << to_string(algorithm));
+      CHECK(rms(weights_of(features, algorithm, 2, nullptr)) == 0);
+      CHECK(rms(weights_of(gradients, algorithm, 2, nullptr)) == 0);
+      CHECK(threads_keep_subnormals());
+
+      const PackedConv packed({c.co, c.ci, c.kernel, flipped.data()}, algorithm);
+      ConvScratch scratch(2);
+      HugeBuffer f = copy_of(gradients.features[0]), g = copy_of(gradients.gradients[0]);
+      conv3d_backward_data_cpu({f.data(), gradients.layout}, {g.data(), gradients.layout}, gradients.x, {}, packed,
+                               gradients.y, false, nullptr, scratch);
+      CHECK(all_zero({g.data(), gradients.layout}, gradients.x));
+      CHECK(threads_keep_subnormals());
     }
   }
 }

@@ -89,6 +89,8 @@ const TableRow* row_of(const std::vector<TableRow>& rows, const std::string& mod
   return at == rows.end() ? nullptr : &*at;
 }
 
+constexpr const char* area_of_dots = "The area of a dot is the network's number of parameters.";
+
 // PSNR against time: towards the upper left is better.
 Chart pareto_chart(const MethodTable& table) {
   Chart chart;
@@ -210,8 +212,9 @@ std::string table_page(const MethodTable& table) {
     cell = "td";
   }
   body += "</table>\n";
-  if (has_quality(table)) body += "<div class=\"charts\">" + draw_chart(pareto_chart(table)) + "</div>\n";
-  if (has_quality(table)) body += "<p class=\"quiet\">The area of a dot is the network's number of parameters.</p>\n";
+  if (has_quality(table))
+    body += "<div class=\"charts\">" + draw_chart(pareto_chart(table)) + "</div>\n" +
+            fmt::format("<p class=\"quiet\">{}</p>\n", area_of_dots);
   const std::vector<std::string> claims = speed_claims(table.rows);
   if (!claims.empty()) body += "<h2>What the paper says of speed, and here</h2>\n";
   for (const std::string& claim : claims) body += "<p>" + escape_markup(claim) + "</p>\n";
@@ -221,7 +224,10 @@ std::string table_page(const MethodTable& table) {
 }
 
 std::string table_plot(const MethodTable& table) {
-  return chart_document(pareto_chart(table));
+  Chart chart = pareto_chart(table);
+  chart.notes = headings(table);
+  chart.notes.push_back(area_of_dots);
+  return chart_document(chart);
 }
 
 std::string csv_table(const MethodTable& table) {
