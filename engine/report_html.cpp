@@ -32,6 +32,7 @@ table { border-collapse: collapse; margin: .6rem 0; } th, td { padding: .25rem .
 th { border-bottom: 1px solid #9aa4ae; font-weight: 600; } td:first-child, th:first-child { text-align: left; }
 tr.mean td { border-top: 1px solid #d5dbe1; font-weight: 600; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 1rem; }
+.charts .chart { width: 100%; height: auto; }
 .mosaic { display: grid; gap: 6px; align-items: center; justify-items: center; background: #000; color: #cfd6dd;
           padding: 10px; border-radius: 4px; font-size: 13px; width: fit-content; max-width: 100%; }
 .mosaic img { display: block; max-width: 100%; } .cell { position: relative; }

@@ -143,7 +143,7 @@ std::string escape_markup(const std::string& text) {
 }
 
 const char* const chart_style = R"(
-.chart { width: 100%; height: auto; font-size: 12px; fill: #333c45; }
+.chart { font-size: 12px; fill: #333c45; }
 .chart .title { font-weight: 600; font-size: 13px; } .chart .grid { stroke: #e3e7eb; }
 .chart .mark { stroke: #6c7680; stroke-dasharray: 4 3; }
 )";
@@ -194,8 +194,8 @@ std::string draw_chart(const Chart& chart) {
   }
   for (const std::string& note : chart.notes) legend += text(left, y_text += 17, "start", note);
   return fmt::format(
-             "<svg class=\"chart\" viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\" "
-             "aria-label=\"{}\">",
+             "<svg class=\"chart\" width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} {1:.0f}\" role=\"img\" "
+             "aria-label=\"{2}\">",
              width, y_text + 10, escape_markup(chart.title)) +
          svg + legend + "</svg>";
 }
