@@ -83,37 +83,68 @@ std::string path_of(const Curve& curve, const Axis& x, const Axis& y) {
   return d;
 }
 
-// Labels beside their dots, on the side with more room; one that would cover another moves down.
+constexpr double line_height = 13, letter = 7.2;  // of the labels, in a wide font
+
+struct Box {
+  double left, right, top, bottom;
+
+  bool covers(const Box& other) const {
+    return left < other.right && other.left < right && top < other.bottom && other.top < bottom;
+  }
+};
+
+struct Label {
+  double at, middle;  // at: the end that is towards the dot
+  bool before;        // the dot
+  double away;        // from right beside the dot
+  Box box;
+};
+
+// The place for a label nearest to its dot that is inside the plot and free: beside the dot, lines above and below
+// that, and further out; on the side with more room if there is a choice. Where nothing is free, right beside the dot.
+Label place_label(const Box& dot, const std::string& words, const std::vector<Box>& taken) {
+  const double length = letter * static_cast<double>(words.size());
+  const bool more_before = dot.left + dot.right > left + right;
+  const int lines = static_cast<int>((bottom - top) / line_height), columns = static_cast<int>((right - left) / letter);
+  std::vector<Label> places;
+  for (const bool before : {more_before, !more_before})
+    for (int out = 0; out <= columns; out += 3)
+      for (int down = -lines; down <= lines; down++) {
+        const double at = before ? dot.left - 4 - out * letter : dot.right + 4 + out * letter,
+                     middle = (dot.top + dot.bottom) / 2 + down * line_height;
+        const Box box{before ? at - length : at, before ? at : at + length, middle - line_height / 2,
+                      middle + line_height / 2};
+        if (box.left >= left && box.right <= right && box.top >= top && box.bottom <= bottom)
+          places.push_back({at, middle, before, std::hypot(out * letter, down * line_height), box});
+      }
+  std::stable_sort(places.begin(), places.end(), [](const Label& a, const Label& b) { return a.away < b.away; });
+  for (const Label& place : places)
+    if (std::none_of(taken.begin(), taken.end(), [&](const Box& other) { return place.box.covers(other); }))
+      return place;
+  return {more_before ? dot.left - 4 : dot.right + 4, (dot.top + dot.bottom) / 2, more_before, 0, dot};
+}
+
+// Labels cover neither dots nor each other; one that is not right beside its dot has a line to it.
 std::string draw_dots(const std::vector<Dot>& dots, const char* colour, const Axis& x, const Axis& y) {
-  constexpr double line_height = 13, letter = 6.6;
-  struct Label {
-    double left, right, baseline;
-  };
-  std::vector<Label> placed;
-  std::string svg;
+  std::vector<const Dot*> shown;
+  std::vector<Box> taken;  // first by the dots
   for (const Dot& dot : dots) {
     if (!x.shows(dot.x) || !y.shows(dot.y)) continue;
     const double cx = x.pixel(dot.x), cy = y.pixel(dot.y);
     const double radius = std::max(smallest_dot, largest_dot * std::sqrt(dot.share));
+    shown.push_back(&dot);
+    taken.push_back({cx - radius, cx + radius, cy - radius, cy + radius});
+  }
+  std::string svg;
+  for (size_t i = 0; i < shown.size(); i++) {
+    const Box dot = taken[i];
+    const double cx = (dot.left + dot.right) / 2, cy = (dot.top + dot.bottom) / 2;
     svg += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{:.1f}\" fill=\"{}\" fill-opacity=\"0.6\"/>", cx, cy,
-                       radius, colour);
-    const bool before = cx > (left + right) / 2;
-    const double at = before ? cx - radius - 4 : cx + radius + 4,
-                 length = letter * static_cast<double>(dot.label.size());
-    Label label{before ? at - length : at, before ? at : at + length, cy + 10};
-    const auto covers = [&](const Label& other) {
-      return label.left < other.right && other.left < label.right &&
-             std::abs(label.baseline - other.baseline) < line_height - 1;  // less: rounding must not move it for ever
-    };
-    for (auto other = placed.begin(); other != placed.end();)
-      if (covers(*other)) {
-        label.baseline = other->baseline + line_height;
-        other = placed.begin();
-      } else {
-        ++other;
-      }
-    placed.push_back(label);
-    svg += text(at, label.baseline, before ? "end" : "start", dot.label);
+                       dot.right - cx, colour);
+    const Label label = place_label(dot, shown[i]->label, taken);
+    taken.push_back(label.box);
+    if (label.away > 0) svg += line(cx, cy, label.at, label.middle, "lead");
+    svg += text(label.at, label.middle + 4, label.before ? "end" : "start", shown[i]->label);
   }
   return svg;
 }
@@ -145,6 +176,7 @@ std::string escape_markup(const std::string& text) {
 const char* const chart_style = R"(
 .chart { font-size: 12px; fill: #333c45; }
 .chart .title { font-weight: 600; font-size: 13px; } .chart .grid { stroke: #e3e7eb; }
+.chart .lead { stroke: #9aa4ae; stroke-width: 0.7; }
 .chart .mark { stroke: #6c7680; stroke-dasharray: 4 3; }
 )";
 

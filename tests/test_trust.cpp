@@ -260,20 +260,36 @@ TEST_CASE("a chart with dots: areas by their shares, nothing where there is no n
   chart.dots.push_back({"zero", 0, 30});
   for (int i = 0; i < 40; i++) chart.dots.push_back({"close", 300 + 0.37 * i, 30 + 0.0013 * i});
   const std::string svg = draw_chart(chart);
-  const std::regex circle("<circle cx=\"([0-9.]+)\" cy=\"[0-9.]+\" r=\"([0-9.]+)\"");
+  const std::regex circle("<circle cx=\"([0-9.]+)\" cy=\"([0-9.]+)\" r=\"([0-9.]+)\"");
+  struct Box {
+    double left, right, top, bottom;
+  };
+  std::vector<Box> boxes;                       // that no label may cover
   std::vector<std::pair<double, double>> dots;  // x, radius
-  for (std::sregex_iterator at(svg.begin(), svg.end(), circle), end; at != end; ++at)
-    dots.emplace_back(std::stod((*at)[1]), std::stod((*at)[2]));
+  for (std::sregex_iterator at(svg.begin(), svg.end(), circle), end; at != end; ++at) {
+    const double x = std::stod((*at)[1]), y = std::stod((*at)[2]), r = std::stod((*at)[3]);
+    dots.emplace_back(x, r);
+    boxes.push_back({x - r, x + r, y - r, y + r});
+  }
   REQUIRE(dots.size() == 43);
   CHECK(dots[0].second == Approx(12));
   CHECK(dots[1].second == Approx(6));
   CHECK(dots[2].second == Approx(3));
   CHECK(dots[0].first - dots[2].first == Approx(dots[2].first - dots[1].first).margin(0.2));  // 10, 100, 1000
-  const std::regex label(" y=\"([0-9.]+)\" text-anchor=\"(start|end)\">close<");
-  std::vector<double> lines;
-  for (std::sregex_iterator at(svg.begin(), svg.end(), label), end; at != end; ++at)
-    lines.push_back(std::stod((*at)[1]));
-  REQUIRE(lines.size() == 40);
-  std::sort(lines.begin(), lines.end());
-  for (size_t i = 1; i < lines.size(); i++) CHECK(lines[i] - lines[i - 1] > 11);
+  // 5 letters of at most 6.6 pixels, 10 above and 2 below the line that they stand on.
+  const std::regex label("<text x=\"([0-9.]+)\" y=\"([0-9.]+)\" text-anchor=\"(start|end)\">close<");
+  size_t n_labels = 0;
+  for (std::sregex_iterator at(svg.begin(), svg.end(), label), end; at != end; ++at, ++n_labels) {
+    const double x = std::stod((*at)[1]), y = std::stod((*at)[2]);
+    const Box box = (*at)[3] == "end" ? Box{x - 33, x, y - 10, y + 2} : Box{x, x + 33, y - 10, y + 2};
+    CHECK(box.left >= 66);  // where the axes are
+    CHECK(box.right <= 604);
+    CHECK(box.top >= 34);
+    CHECK(box.bottom <= 268);
+    for (const Box& other : boxes)
+      CHECK_FALSE((box.left + 0.2 < other.right && other.left + 0.2 < box.right && box.top + 0.2 < other.bottom &&
+                   other.top + 0.2 < box.bottom));
+    boxes.push_back(box);
+  }
+  CHECK(n_labels == 40);
 }
