@@ -106,22 +106,26 @@ Label place_label(const Box& dot, const std::string& words, const std::vector<Bo
   const double length = letter * static_cast<double>(words.size());
   const bool more_before = dot.left + dot.right > left + right;
   const int lines = static_cast<int>((bottom - top) / line_height), columns = static_cast<int>((right - left) / letter);
+  const auto place = [&](bool before, int out, int down) -> Label {
+    const double at = before ? dot.left - 4 - out * letter : dot.right + 4 + out * letter,
+                 middle = (dot.top + dot.bottom) / 2 + down * line_height, half = line_height / 2;
+    return {at,
+            middle,
+            before,
+            std::hypot(out * letter, down * line_height),
+            {before ? at - length : at, before ? at : at + length, middle - half, middle + half}};
+  };
   std::vector<Label> places;
   for (const bool before : {more_before, !more_before})
     for (int out = 0; out <= columns; out += 3)
-      for (int down = -lines; down <= lines; down++) {
-        const double at = before ? dot.left - 4 - out * letter : dot.right + 4 + out * letter,
-                     middle = (dot.top + dot.bottom) / 2 + down * line_height;
-        const Box box{before ? at - length : at, before ? at : at + length, middle - line_height / 2,
-                      middle + line_height / 2};
-        if (box.left >= left && box.right <= right && box.top >= top && box.bottom <= bottom)
-          places.push_back({at, middle, before, std::hypot(out * letter, down * line_height), box});
-      }
+      for (int down = -lines; down <= lines; down++) places.push_back(place(before, out, down));
   std::stable_sort(places.begin(), places.end(), [](const Label& a, const Label& b) { return a.away < b.away; });
-  for (const Label& place : places)
-    if (std::none_of(taken.begin(), taken.end(), [&](const Box& other) { return place.box.covers(other); }))
-      return place;
-  return {more_before ? dot.left - 4 : dot.right + 4, (dot.top + dot.bottom) / 2, more_before, 0, dot};
+  const auto is_free = [&](const Label& l) {
+    return l.box.left >= left && l.box.right <= right && l.box.top >= top && l.box.bottom <= bottom &&
+           std::none_of(taken.begin(), taken.end(), [&](const Box& other) { return l.box.covers(other); });
+  };
+  const auto nearest = std::find_if(places.begin(), places.end(), is_free);
+  return nearest == places.end() ? place(more_before, 0, 0) : *nearest;
 }
 
 // Labels cover neither dots nor each other; one that is not right beside its dot has a line to it.

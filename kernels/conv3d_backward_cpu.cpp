@@ -2,11 +2,8 @@
 // to the data is conv3d_cpu.cpp's, with another epilogue.
 #include <algorithm>
 
-#include <omp.h>
-
 #include "kernels/conv3d_backward.h"
 #include "kernels/conv3d_impl.h"
-#include "kernels/flush_subnormals.h"
 #include "kernels/simd_targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -125,18 +122,13 @@ void conv3d_backward_weights_cpu(std::span<const TrainedPatch> patches, Channels
 
   const int64_t id = ++s.n_jobs;
   const auto run = HWY_DYNAMIC_DISPATCH(run_gradient_item);
-#pragma omp parallel num_threads(s.n_threads)
-  {
-    const FlushSubnormals flush;
-    ThreadScratch& mine = s.of_thread[static_cast<size_t>(omp_get_thread_num())];
-#pragma omp for schedule(dynamic, 1)
-    for (int item = 0; item < n_items; item++) {
-      const TrainedPatch& patch = patches[static_cast<size_t>(item / plan.n_items())];
-      const ConvJob job = {
-          .id = id, .f = patch.f, .x = x, .y = y, .prologue = prologue, .conv = &conv, .plan = plan, .mask = nullptr};
-      run(job, patch.g, item % plan.n_items(), mine, s.gradients.data() + n_sums * static_cast<size_t>(item));
-    }
-  }
+  for_each_item(s, n_items, [&](int item, ThreadScratch& scratch_of_thread) {
+    const TrainedPatch& patch = patches[static_cast<size_t>(item / plan.n_items())];
+    const ConvJob job = {
+        .id = id, .f = patch.f, .x = x, .y = y, .prologue = prologue, .conv = &conv, .plan = plan, .mask = nullptr};
+    run(job, patch.g, item % plan.n_items(), scratch_of_thread,
+        s.gradients.data() + n_sums * static_cast<size_t>(item));
+  });
 
   std::vector<double> total(n_sums);
 #pragma omp parallel for num_threads(s.n_threads) schedule(static)

@@ -3,11 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include <omp.h>
-
 #include "kernels/conv3d_backward.h"
 #include "kernels/conv3d_impl.h"
-#include "kernels/flush_subnormals.h"
 #include "kernels/simd_targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -84,14 +81,9 @@ std::vector<PartialSums> run_conv3d(ConvJob job, ConvScratch::Impl& s) {
   reserve(s, job.plan.total);
 
   const auto run = HWY_DYNAMIC_DISPATCH(run_item);
-#pragma omp parallel num_threads(s.n_threads)
-  {
-    const FlushSubnormals flush;
-    ThreadScratch& mine = s.of_thread[static_cast<size_t>(omp_get_thread_num())];
-#pragma omp for schedule(dynamic, 1)
-    for (int item = 0; item < job.plan.n_items(); item++)
-      run(job, item, mine, s.partial.data() + ptrdiff_t{item} * job.y.count);
-  }
+  for_each_item(s, job.plan.n_items(), [&](int item, ThreadScratch& scratch) {
+    run(job, item, scratch, s.partial.data() + ptrdiff_t{item} * job.y.count);
+  });
 
   std::vector<PartialSums> sums(static_cast<size_t>(job.y.count));
   for (int item = 0; item < job.plan.n_items(); item++)

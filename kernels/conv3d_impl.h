@@ -1,12 +1,15 @@
 // What the parts of the CPU convolution share: packed weights, the partition of the work, one thread's scratch.
 #pragma once
 
+#include <omp.h>
+
 #include <array>
 #include <cstddef>
 #include <span>
 #include <vector>
 
 #include "kernels/conv3d.h"
+#include "kernels/flush_subnormals.h"
 #include "kernels/memory.h"
 
 namespace sr {
@@ -113,5 +116,17 @@ struct ConvScratch::Impl {
   std::vector<float> gradients;      // [item][the sums of one item], of conv3d_backward_weights_cpu
   std::vector<float> mask;
 };
+
+// f(item, the scratch of the thread that computes it): threads take the items one by one, subnormal numbers as zeros.
+template <class F>
+void for_each_item(ConvScratch::Impl& scratch, int n_items, F f) {
+#pragma omp parallel num_threads(scratch.n_threads)
+  {
+    const FlushSubnormals flush;
+    ThreadScratch& mine = scratch.of_thread[static_cast<size_t>(omp_get_thread_num())];
+#pragma omp for schedule(dynamic, 1)
+    for (int item = 0; item < n_items; item++) f(item, mine);
+  }
+}
 
 }  // namespace sr
