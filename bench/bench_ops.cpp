@@ -14,7 +14,7 @@
 #include "kernels/cpu_target.h"
 #include "kernels/fma_peak.h"
 #include "kernels/memory.h"
-#include "tests/cases.h"
+#include "tests/support/cases.h"
 
 namespace {
 

@@ -20,7 +20,7 @@ ptxas_report() {
   "$1" -std=c++20 -O3 -arch="sm_$2" -I. -Xptxas -v -cubin -o /dev/null "$3" 2>&1 | c++filt
 }
 export -f ptxas_report
-printf '%s\n' kernels/*_cuda.cu | grep -v _library_cuda |
+printf '%s\n' kernels/cuda/*.cu | grep -v _library |
   xargs -P "$(nproc)" -I{} bash -c 'ptxas_report "$@" >"$0.$$"' "$report" "$nvcc" "$architecture" {}
 cat "$report".* | awk -v OFS='\t' '
   /Compiling entry function/ { name = $0; sub(/.*entry function ./, "", name); sub(/. for .sm_.*/, "", name)

@@ -38,7 +38,7 @@ set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 set(CMAKE_CUDA_EXTENSIONS OFF)
 set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
 
-# cuFFT's header alone; the library is opened at run time (kernels/cufft_library.h).
+# cuFFT's header alone; the library is opened at run time (kernels/cuda/cufft_library.h).
 find_path(SRENGINE_CUFFT_INCLUDE cufft.h HINTS ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES} NO_CACHE)
 if(NOT SRENGINE_CUFFT_INCLUDE)
   message(FATAL_ERROR "cufft.h is not beside nvcc's headers; install the CUDA Toolkit's cuFFT development package")

@@ -2,7 +2,7 @@
 include(GNUInstallDirs)
 install(TARGETS srengine_program srtrain_program srengine)
 if(TARGET srtrain_mpi)
-  install(TARGETS srtrain_mpi DESTINATION lib/srengine)  # ../lib/srengine of the program: engine/plugin_files.h
+  install(TARGETS srtrain_mpi DESTINATION lib/srengine)  # ../lib/srengine of the program: engine/base/plugin_files.h
 endif()
 install(FILES engine/srengine.h TYPE INCLUDE)
 install(DIRECTORY weights/ DESTINATION ${CMAKE_INSTALL_DATADIR}/srengine/weights FILES_MATCHING PATTERN "*.bin")

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "engine/nifti.h"
+#include "engine/nifti/nifti.h"
 
 namespace sr {
 

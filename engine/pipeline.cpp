@@ -5,9 +5,9 @@
 #include <array>
 #include <cmath>
 
-#include "engine/flips.h"
-#include "engine/intensity.h"
-#include "engine/resample.h"
+#include "engine/images/flips.h"
+#include "engine/images/intensity.h"
+#include "engine/images/resample.h"
 
 namespace sr {
 namespace {

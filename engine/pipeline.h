@@ -9,11 +9,11 @@
 #include <string>
 #include <vector>
 
-#include "engine/backend.h"
-#include "engine/consistency.h"
+#include "engine/backends/backend.h"
 #include "engine/domain.h"
-#include "engine/kspace.h"
-#include "engine/nifti.h"
+#include "engine/images/consistency.h"
+#include "engine/images/kspace.h"
+#include "engine/nifti/nifti.h"
 
 namespace sr {
 
@@ -23,12 +23,12 @@ struct RestoreOptions {
   Pad pad = Pad::zero;
   std::optional<BatchNorm> batch_norm;  // default: what the weights file says
   std::optional<Factors> upsample;      // the scan is on its native low-resolution grid: bring it to a finer one first
-  int flips = 1;                        // 1, 2, 4 or 8: the mean over so many mirrored runs (engine/flips.h)
+  int flips = 1;                        // 1, 2, 4 or 8: the mean over so many mirrored runs (engine/images/flips.h)
   OutputType type = OutputType::float32;
   int compression_level = 0;  // of .gz names, 1 .. 9; 0: the writer's default
 };
 
-// What the scanner measured of a scan, and how much of it is put back (engine/consistency.h).
+// What the scanner measured of a scan, and how much of it is put back (engine/images/consistency.h).
 struct Measured {
   Factors factors{1, 1, 1};                      // the cut of k-space, of a scan on the output grid
   Interpolation way_back = Interpolation::sinc;  // how that scan came to the output grid

@@ -1,6 +1,6 @@
 // The way back through conv3d.h's operation: from the gradient of a loss with respect to y to those with respect to the
-// weights, to x, and to the batch-norm and activation in between. f holds the features of the forward pass, g the gradients of
-// the same channels in the same layout; dy is g's channel y.
+// weights, to x, and to the batch-norm and activation in between. f holds the features of the forward pass, g the
+// gradients of the same channels in the same layout; dy is g's channel y.
 //
 //   a[ci](v)  = act(t), t = scale[ci] x[ci](v) + shift[ci]                as in the forward pass; a = x, scale = 1
 //                                                                         without a prologue

@@ -12,7 +12,7 @@
 //
 #include <hwy/highway.h>
 
-#include "kernels/conv3d_gradient-inl.h"
+#include "kernels/conv3d_backward_weights-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace sr::HWY_NAMESPACE {

@@ -15,7 +15,7 @@
 
 #include "kernels/conv1x1x1-inl.h"
 #include "kernels/conv3d_direct-inl.h"
-#include "kernels/conv3d_wide-inl.h"
+#include "kernels/conv3d_large_kernel-inl.h"
 #include "kernels/conv3d_winograd-inl.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -9,14 +9,9 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace sr {
+#include "engine/base/size3.h"
 
-// Extent of a volume in voxels: depth (slices, z), height (rows, y), width (x). Example: a patch is {70, 70, 70}.
-struct Size3 {
-  int d, h, w;
-  int64_t voxels() const { return int64_t{d} * h * w; }
-  friend bool operator==(const Size3&, const Size3&) = default;
-};
+namespace sr {
 
 // A run of neighbouring channels of a buffer. Example: the third unit of the first block of b4u4 (k = 12) reads {0, 48}
 // and writes {48, 12}.

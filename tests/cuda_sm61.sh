@@ -26,4 +26,4 @@ compile() {
 }
 export -f compile
 export clang nvcc folder
-printf '%s\n' kernels/*_cuda.cu | grep -v '_library_cuda\|_tensor_' | xargs -P 2 -I{} bash -c 'compile {}'
+printf '%s\n' kernels/cuda/*.cu | grep -v '_library\|_tensor' | xargs -P 2 -I{} bash -c 'compile {}'

@@ -1,8 +1,9 @@
 // srengine backends: what this machine can compute on, and why something is not there.
 #include <fmt/core.h>
 
-#include "engine/backend.h"
-#include "engine/cuda_plugin.h"
+#include "engine/backends/backend.h"
+#include "engine/backends/cuda_plugin.h"
+#include "engine/base/machine.h"
 #include "kernels/cpu_target.h"
 #include "tools/commands.h"
 

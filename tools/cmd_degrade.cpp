@@ -4,15 +4,15 @@
 #include <cmath>
 #include <optional>
 
-#include "engine/cuda_plugin.h"
-#include "engine/kspace_cuda.h"
-#include "engine/noise.h"
-#include "engine/resample.h"
+#include "engine/backends/cuda_plugin.h"
+#include "engine/backends/kspace_cuda.h"
+#include "engine/images/noise.h"
+#include "engine/images/resample.h"
 #include "tools/commands.h"
+#include "tools/common/device_option.h"
+#include "tools/common/parse.h"
+#include "tools/common/progress.h"
 #include "tools/degrade_sidecar.h"
-#include "tools/device_option.h"
-#include "tools/parse.h"
-#include "tools/progress.h"
 #include "tools/scan_transform.h"
 
 namespace sr {

@@ -1,9 +1,9 @@
 // srengine evaluate: how close images are to a reference (docs/spec.md, section 8).
 #include <fmt/core.h>
 
-#include "engine/nifti.h"
-#include "engine/picture.h"
-#include "engine/report_html.h"
+#include "engine/nifti/nifti.h"
+#include "engine/report/picture.h"
+#include "engine/report/report_html.h"
 #include "tools/commands.h"
 #include "tools/degrade_sidecar.h"
 #include "tools/evaluation.h"

@@ -4,9 +4,9 @@
 #include <initializer_list>
 
 #include "engine/pipeline.h"
-#include "tools/choice.h"
 #include "tools/commands.h"
-#include "tools/parse.h"
+#include "tools/common/choice.h"
+#include "tools/common/parse.h"
 #include "tools/scan_transform.h"
 #include "weights/onnx_file.h"
 

@@ -1,10 +1,10 @@
 // srengine import: a checkpoint of another program becomes a weights file.
 #include <fmt/core.h>
 
-#include "engine/status.h"
-#include "tools/choice.h"
+#include "engine/base/status.h"
 #include "tools/commands.h"
-#include "tools/parse.h"
+#include "tools/common/choice.h"
+#include "tools/common/parse.h"
 #include "tools/scan_transform.h"
 #include "weights/import.h"
 

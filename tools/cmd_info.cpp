@@ -3,8 +3,8 @@
 
 #include <fstream>
 
-#include "engine/nifti_describe.h"
-#include "engine/status.h"
+#include "engine/base/status.h"
+#include "engine/nifti/nifti_describe.h"
 #include "tools/commands.h"
 #include "weights/checkpoint.h"
 #include "weights/safetensors.h"

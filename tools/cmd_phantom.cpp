@@ -3,10 +3,10 @@
 
 #include <optional>
 
-#include "engine/nifti.h"
-#include "engine/phantom.h"
+#include "engine/images/phantom.h"
+#include "engine/nifti/nifti.h"
 #include "tools/commands.h"
-#include "tools/parse.h"
+#include "tools/common/parse.h"
 #include "tools/scan_transform.h"
 
 namespace sr {

@@ -6,12 +6,12 @@
 #include <filesystem>
 #include <new>
 
-#include "engine/nifti_name.h"
+#include "engine/nifti/nifti_name.h"
 #include "tools/commands.h"
-#include "tools/device_option.h"
-#include "tools/interrupt.h"
+#include "tools/common/device_option.h"
+#include "tools/common/interrupt.h"
+#include "tools/common/parse.h"
 #include "tools/method_table.h"
-#include "tools/parse.h"
 #include "tools/results.h"
 #include "tools/timing.h"
 

@@ -1,9 +1,9 @@
 // srengine upsample: the interpolation baselines (docs/spec.md, section 5).
 #include <fmt/core.h>
 
-#include "engine/resample.h"
+#include "engine/images/resample.h"
 #include "tools/commands.h"
-#include "tools/parse.h"
+#include "tools/common/parse.h"
 #include "tools/results.h"
 #include "tools/scan_transform.h"
 

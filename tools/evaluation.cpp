@@ -6,7 +6,7 @@
 #include <cmath>
 #include <set>
 
-#include "engine/svg_chart.h"
+#include "engine/report/svg_chart.h"
 #include "tools/results.h"
 #include "tools/scan_transform.h"
 

@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "engine/metrics.h"
-#include "engine/nifti.h"
-#include "engine/overlap.h"
-#include "engine/seams.h"
+#include "engine/images/metrics.h"
+#include "engine/images/overlap.h"
+#include "engine/images/seams.h"
+#include "engine/nifti/nifti.h"
 
 namespace sr {
 

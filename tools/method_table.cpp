@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <set>
 
-#include "engine/report_html.h"
-#include "engine/svg_chart.h"
+#include "engine/report/report_html.h"
+#include "engine/report/svg_chart.h"
 #include "tools/results.h"
 
 namespace sr {

@@ -2,11 +2,11 @@
 
 #include <fmt/core.h>
 
-#include "engine/metrics.h"
-#include "engine/resample.h"
+#include "engine/images/metrics.h"
+#include "engine/images/resample.h"
+#include "tools/common/interrupt.h"
+#include "tools/common/progress.h"
 #include "tools/evaluation.h"
-#include "tools/interrupt.h"
-#include "tools/progress.h"
 #include "tools/timing.h"
 
 namespace sr {

@@ -1,5 +1,5 @@
 // In place of weights/onnx_file.cpp where srengine is built without ONNX.
-#include "engine/status.h"
+#include "engine/base/status.h"
 #include "weights/onnx_file.h"
 
 namespace sr {

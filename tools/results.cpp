@@ -5,8 +5,8 @@
 #include <map>
 #include <span>
 
-#include "engine/nifti.h"
-#include "engine/status.h"
+#include "engine/base/status.h"
+#include "engine/nifti/nifti.h"
 #include "tools/scan_transform.h"
 
 namespace sr {

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/nifti_sink.h"
+#include "engine/nifti/nifti_sink.h"
 
 namespace sr {
 

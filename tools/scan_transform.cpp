@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/nifti_name.h"
-#include "tools/progress.h"
+#include "engine/nifti/nifti_name.h"
+#include "tools/common/progress.h"
 
 namespace sr {
 namespace {

@@ -5,7 +5,7 @@
 #include <functional>
 #include <string>
 
-#include "engine/nifti.h"
+#include "engine/nifti/nifti.h"
 
 namespace sr {
 

@@ -1,4 +1,4 @@
-// srengine: restores the resolution of 3D brain MRI. Exit codes are those of engine/status.h.
+// srengine: restores the resolution of 3D brain MRI. Exit codes are those of engine/base/status.h.
 #include <fmt/core.h>
 
 #include <csignal>
@@ -6,11 +6,11 @@
 #include <filesystem>
 #include <new>
 
-#include "engine/status.h"
+#include "engine/base/status.h"
 #include "tools/commands.h"
-#include "tools/interrupt.h"
-#include "tools/progress.h"
-#include "tools/standard_streams.h"
+#include "tools/common/interrupt.h"
+#include "tools/common/progress.h"
+#include "tools/common/standard_streams.h"
 #include "weights/weights_error.h"
 
 namespace {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tools/interrupt.h"
+#include "tools/common/interrupt.h"
 
 namespace sr {
 namespace {

@@ -30,7 +30,7 @@ sys.path.insert(0, str(GOLDEN))
 from small_patches import SHAPE, restore  # noqa: E402
 
 MODES = ("patch", "running")
-# float32 over a dozen layers, as the CPU backend's in tests/test_network.cpp.
+# float32 over a dozen layers, as the CPU backend's in tests/engine/networks/test_network.cpp.
 TOLERANCE = 2e-5
 
 

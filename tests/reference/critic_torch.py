@@ -49,7 +49,7 @@ class Critic(nn.Module):
         return self.dense1(F.leaky_relu(self.dense0(x.flatten(1)), SLOPE)).squeeze(1)
 
     def row(self):
-        """Parameters in the order of engine/net_critic.h: of each layer weight, gamma, beta (or bias)."""
+        """Parameters in the order of engine/training/net_critic.h: of each layer weight, gamma, beta (or bias)."""
         rows = [self.convs[0].weight, self.convs[0].bias]
         for conv, norm in zip(self.convs[1:], self.norms):
             rows += [conv.weight, norm.weight, norm.bias]

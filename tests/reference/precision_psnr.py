@@ -5,7 +5,7 @@
 
 Each scan (*.nii.gz) of FOLDER is degraded 2x2x1 and brought back to its grid as the weights' `input` says. The reference
 network runs over the middle of it, padded by its receptive field, with running batch-norm statistics. Rounded are the
-values that kernels/conv3x3x3_tensor_cuda.cu and conv1x1x1_tensor_cuda.cu round, to nearest:
+values that kernels/cuda/conv3x3x3_tensor.cu and conv1x1x1_tensor_cuda.cu round, to nearest:
 
     features, as a layer stores them        f16 and bf16; tf32 stores float32
     what enters a tensor-core convolution   the operand type, after batch-norm and ELU in float32
@@ -31,7 +31,7 @@ from weights_file import read_model
 
 
 def to_tf32(x):
-    """The nearest value of 10 bits of mantissa, ties away from zero: TensorOperand of kernels/tensor_cuda.cuh."""
+    """The nearest value of 10 bits of mantissa, ties away from zero: TensorOperand of kernels/cuda/tensor.cuh."""
     return ((x.view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
 
 

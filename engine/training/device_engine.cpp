@@ -1,0 +1,613 @@
+// Training on a GPU. All numbers of a run live there: parameters, moments, features and gradients of the whole batch in
+// two buffers of one layout (engine/networks/plan.h). A step is queued on one stream without waiting for anything; what
+// the host reads of it are three sums at the end.
+#include "engine/training/device_engine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "engine/backends/device_array.h"
+#include "engine/base/status.h"
+#include "engine/networks/plan.h"
+#include "engine/training/device_adam.h"
+#include "engine/training/device_critic.h"
+#include "engine/training/parameters.h"
+#include "kernels/conv3d_backward.h"
+
+namespace sr::train {
+namespace {
+
+using cuda::AdamNumbers;
+using cuda::StepSums;
+
+constexpr auto kPrecision = cuda::Precision::fp32;
+// Numbers of parameters travel as floats (Packed::index), which hold integers to here.
+constexpr int64_t kMostParameters = 1 << 24;
+
+// The sums of two numbers that kernels gather, in three guises.
+static_assert(sizeof(ChannelSums) == 2 * sizeof(double) && offsetof(StepSums, input_loss) == sizeof(double));
+
+class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
+ public:
+  DeviceEngine(const cuda::Api& api, int device, const Weights& weights, const TrainingOptions& options,
+               Collective& collective)
+      : api_(api), ops_(api.training), device_(device), options_(options), collective_(collective) {
+    use();
+    require(api_, api_.create_stream(&stream_));
+    try {
+      if (collective_.size() > 1) join_ranks();
+      numbers_ = DeviceArray<AdamNumbers>(api_, 1);
+      step_sums_ = DeviceArray<StepSums>(api_, 1);
+      squares_ = DeviceArray<double>(api_, cuda::square_parts);
+      load(weights, {});
+    } catch (...) {
+      release();
+      throw;
+    }
+  }
+  ~DeviceEngine() override {
+    api_.use_device(device_);
+    release();
+  }
+
+  StepResult step(const Batch& batch, double learning_rate, OutputLoss* besides) override {
+    use();
+    queue_gradient(batch, besides);
+    const AdamNumbers numbers = adam_numbers(options_.adam, learning_rate, step_ + 1, options_.clip);
+    numbers_.upload(&numbers, 1, stream_);
+    require(api_, ops_.adam_step(numbers_.data(), step_sums_.data(), gradient_.data(), gradient_.size(),
+                                 parameters_.data(), m_.data(), v_.data(), stream_));
+    if (has_batch_norms())
+      require(api_, ops_.move_running_statistics(mean_.data(), variance_.data(), step_sums_.data(), mean_.size(),
+                                                 options_.norm_momentum, n_voxels_ / std::max(1.0, n_voxels_ - 1),
+                                                 running_mean_.data(), running_variance_.data(), stream_));
+    const StepResult result = read_result();
+    if (result.finite) step_++;
+    return result;
+  }
+
+  const float* forward(const Batch& batch) override {
+    use();
+    queue_forward(batch);
+    require(api_, api_.synchronize(stream_));
+    return output_.data();
+  }
+
+  std::unique_ptr<CriticEngine> make_critic(const CriticState& state, const CriticOptions& options) override {
+    return make_device_critic(api_, device_, state, options);
+  }
+
+  std::vector<float> gradient(const Batch& batch, StepResult& result, OutputLoss* besides) override {
+    use();
+    queue_gradient(batch, besides);
+    result = read_result();
+    return result.finite ? downloaded(gradient_) : std::vector<float>();
+  }
+
+  void save(Weights& weights, OptimiserState& state) override {
+    use();
+    scatter_parameters(downloaded(parameters_), ranges_, weights_);
+    const std::vector<float> mean = downloaded(running_mean_), variance = downloaded(running_variance_);
+    for (size_t i = 0; i < layers_.norms.size(); i++) {
+      const LayerParameters::Norm& norm = layers_.norms[i];
+      const int64_t first = first_moment_[i], count = norm.gamma.count;
+      std::copy_n(mean.begin() + first, count, weights_.tensors.at(norm.running_mean).data.begin());
+      std::copy_n(variance.begin() + first, count, weights_.tensors.at(norm.running_var).data.begin());
+    }
+    weights = weights_;
+    state = {step_, downloaded(m_), downloaded(v_)};
+  }
+
+  std::vector<float> parameters() override {
+    use();
+    return downloaded(parameters_);
+  }
+
+  void load(const Weights& weights, const OptimiserState& state) override {
+    use();
+    weights_ = weights;
+    add_running_statistics(weights_);
+    ranges_ = parameter_ranges(weights_);
+    layers_ = layer_parameters(ranges_);
+    const std::vector<float> parameters = gather_parameters(weights_, ranges_);
+    const auto moments = [&](std::vector<float> row) {
+      row.resize(parameters.size());
+      return uploaded(row);
+    };
+    step_ = state.step;
+    parameters_ = uploaded(parameters);
+    gradient_ = DeviceArray<float>(api_, parameters_.size());
+    m_ = moments(state.m);
+    v_ = moments(state.v);
+    number_layers();
+    upload_statistics();
+    plan_.reset();  // prepare() makes room again
+  }
+
+  std::string describe() const override {
+    cuda::DeviceInfo info{};
+    api_.device_info(device_, &info);
+    return fmt::format("GPU {} ({}), {}", device_, info.name, cuda::to_string(kPrecision));
+  }
+
+ private:
+  // A convolution's weights in the order of its kernel, forward and transposed, and where each is found among the
+  // parameters; and where each parameter's gradient is found in [co][ci][tap].
+  struct Packed {
+    DeviceArray<int> index;
+    DeviceArray<float> weights;
+  };
+  struct Conv {
+    Packed forward, transposed;
+    DeviceArray<int> gradient_index;
+  };
+
+  // Norms with statistics of the batch.
+  bool has_batch_norms() const { return !options_.frozen_norm && !first_moment_.empty(); }
+
+  void use() const { require(api_, api_.use_device(device_)); }
+
+  void release() {
+    if (communicator_) ops_.leave(communicator_);
+    if (stream_) api_.destroy_stream(stream_);
+    communicator_ = stream_ = nullptr;
+  }
+
+  void join_ranks() {
+    if (const char* why = ops_.communicator_missing())
+      throw Error(Status::device_trouble, fmt::format("training on GPUs with several processes needs NCCL: {}", why));
+    char id[cuda::communicator_id_bytes] = {};
+    if (collective_.rank() == 0) require(api_, ops_.make_communicator_id(id));
+    collective_.broadcast(id, sizeof id);
+    require(api_, ops_.join(id, collective_.rank(), collective_.size(), &communicator_));
+  }
+
+  void add_up(double* values, int64_t n) {
+    if (communicator_) require(api_, ops_.add_up_doubles(communicator_, values, n, stream_));
+  }
+
+  template <class T>
+  DeviceArray<T> uploaded(const std::vector<T>& host) {
+    DeviceArray<T> array(api_, static_cast<int64_t>(host.size()));
+    array.upload(host.data(), static_cast<int64_t>(host.size()), stream_);
+    require(api_, api_.synchronize(stream_));  // the host's row may go
+    return array;
+  }
+  std::vector<float> downloaded(const DeviceArray<float>& array) {
+    std::vector<float> host(static_cast<size_t>(array.size()));
+    array.download(host.data(), array.size(), stream_);
+    require(api_, api_.synchronize(stream_));
+    return host;
+  }
+
+  // ---- what a network's layers are on the device ----
+
+  // How a kernel wants its weights is known to the table alone: it packs a network whose weights are the numbers of its
+  // parameters (from 1 on; 0 is none), and where they end up is where the weights belong.
+  void number_layers() {
+    if (parameter_count(ranges_) >= kMostParameters)
+      throw Error(Status::device_trouble, fmt::format("a network of {} parameters is larger than training on a GPU has "
+                                                      "been built for; use --device cpu",
+                                                      parameter_count(ranges_)));
+    std::vector<float> numbers(static_cast<size_t>(parameter_count(ranges_)));
+    for (size_t i = 0; i < numbers.size(); i++) numbers[i] = static_cast<float>(i + 1);
+    Weights numbered = weights_;
+    scatter_parameters(numbers, ranges_, numbered);
+    network_ = make_network(numbered);
+    convs_.clear();
+    int widest = 0;
+    for (const ConvLayer& conv : network_->convs()) {
+      widest = std::max(widest, conv.ci);
+      const std::vector<float> flipped = transposed_weights(conv.view());
+      Conv device;
+      device.forward = packed(conv.view());
+      if (conv.ci > 1) device.transposed = packed({conv.co, conv.ci, conv.size, flipped.data()});
+      device.gradient_index = gradient_index(conv);
+      convs_.push_back(std::move(device));
+    }
+    ones_ = uploaded(std::vector<float>(static_cast<size_t>(widest), 1.0f));
+    zeros_ = uploaded(std::vector<float>(static_cast<size_t>(widest), 0.0f));
+  }
+
+  Packed packed(const ConvWeights& numbered) {
+    std::vector<float> in_order(
+        static_cast<size_t>(api_.conv3d_packed_bytes(numbered, kPrecision) / int64_t{sizeof(float)}));
+    api_.conv3d_pack(numbered, kPrecision, in_order.data());
+    std::vector<int> index;
+    for (const float number : in_order) index.push_back(static_cast<int>(number) - 1);
+    return {uploaded(index), DeviceArray<float>(api_, static_cast<int64_t>(index.size()))};
+  }
+
+  DeviceArray<int> gradient_index(const ConvLayer& numbered) {
+    const ParameterRange& range = layers_.convs[static_cast<size_t>(numbered.id)].weight;
+    std::vector<int> index(static_cast<size_t>(range.count));
+    for (size_t i = 0; i < numbered.weight.size(); i++)
+      if (numbered.weight[i] > 0)
+        index[static_cast<size_t>(static_cast<int64_t>(numbered.weight[i]) - 1 - range.offset)] = static_cast<int>(i);
+    return uploaded(index);
+  }
+
+  void upload_statistics() {
+    std::vector<float> mean, variance;
+    first_moment_.clear();
+    for (const LayerParameters::Norm& norm : layers_.norms) {
+      first_moment_.push_back(static_cast<int64_t>(mean.size()));
+      const auto append = [&](std::vector<float>& row, const std::string& name) {
+        const std::vector<float>& data = weights_.tensors.at(name).data;
+        row.insert(row.end(), data.begin(), data.end());
+      };
+      append(mean, norm.running_mean);
+      append(variance, norm.running_var);
+    }
+    running_mean_ = uploaded(mean);
+    running_variance_ = uploaded(variance);
+    // With frozen norms these are the moments of every step.
+    mean_ = uploaded(std::vector<double>(mean.begin(), mean.end()));
+    variance_ = uploaded(std::vector<double>(variance.begin(), variance.end()));
+    scale_ = DeviceArray<float>(api_, mean_.size());
+    shift_ = DeviceArray<float>(api_, mean_.size());
+  }
+
+  // ---- memory of a batch ----
+
+  void prepare(const Batch& batch) {
+    if (plan_ && plan_->layout.size == batch.size && n_ == batch.n) return;
+    plan_.reset();
+    for (DeviceArray<float>* array :
+         {&features_, &gradients_, &image_, &target_, &output_, &output_gradient_, &partial_})
+      *array = {};
+    const Plan plan(*network_, dense_layout(batch.size), Keep::all);
+    const int64_t voxels = batch.size.voxels() * batch.n;
+    n_ = batch.n;
+    n_voxels_ = static_cast<double>(voxels) * collective_.size();
+    try {
+      features_ = DeviceArray<float>(api_, plan.image.first * voxels);
+      gradients_ = DeviceArray<float>(api_, plan.image.first * voxels);
+      for (DeviceArray<float>* image : {&image_, &target_, &output_, &output_gradient_})
+        *image = DeviceArray<float>(api_, voxels);
+      partial_ = DeviceArray<float>(api_, most_parts(batch));
+    } catch (const OutOfDeviceMemory&) {
+      throw Error(Status::device_trouble,
+                  fmt::format("a batch of {} patches of {}x{}x{} does not fit into the memory of GPU {}; make --batch "
+                              "or --patch smaller",
+                              batch.n, batch.size.w, batch.size.h, batch.size.d, device_));
+    }
+    sums_ = DeviceArray<ChannelSums>(api_, plan.n_channels);
+    gradient_sums_ = DeviceArray<ChannelSums>(api_, plan.n_channels);
+    slope_ = uploaded(std::vector<double>(static_cast<size_t>(plan.n_channels)));
+    offset_ = uploaded(std::vector<double>(static_cast<size_t>(plan.n_channels)));
+    carried_.assign(static_cast<size_t>(plan.n_channels), false);
+    plan_.emplace(plan);
+  }
+
+  // Numbers that one operation leaves for the next to add.
+  int64_t most_parts(const Batch& batch) const {
+    int64_t most = 2 * int64_t{ops_.l1_parts(batch.size.voxels() * batch.n)};
+    for (const ConvLayer& conv : network_->convs()) {
+      const ConvWeights shape = conv.view(), transposed = {conv.co, conv.ci, conv.size, nullptr};
+      const auto sums = [&](const ConvWeights& s, int n_sums) {
+        return int64_t{n_sums} * batch.n * s.co *
+               std::max(api_.conv3d_parts(s, kPrecision, batch.size), ops_.pointwise_parts(batch.size));
+      };
+      const int64_t weights =
+          static_cast<int64_t>(conv.weight.size()) * ops_.gradient_parts(shape, batch.size, batch.n);
+      most =
+          std::max({most, sums(shape, 2), conv.ci > 1 ? sums(transposed, 3) : 0, weights, int64_t{batch.n} * conv.co});
+    }
+    return most;
+  }
+
+  // ---- a step ----
+
+  void queue_forward(const Batch& batch) {
+    prepare(batch);
+    pack_weights();
+    image_.upload(batch.input.data(), image_.size(), stream_);
+    target_.upload(batch.target.data(), target_.size(), stream_);
+    network_->forward(*plan_, *this);
+  }
+
+  void queue_gradient(const Batch& batch, OutputLoss* besides) {
+    queue_forward(batch);
+    queue_loss();
+    if (besides) {
+      require(api_, api_.synchronize(stream_));  // it has a stream of its own
+      besides->add_gradient(n_, output_.data(), output_gradient_.data());
+    }
+    network_->backward(*plan_, *this);
+    if (communicator_) require(api_, ops_.add_up_floats(communicator_, gradient_.data(), gradient_.size(), stream_));
+    require(api_, ops_.sum_of_squares(gradient_.data(), gradient_.size(), squares_.data(), step_sums_.data(), stream_));
+  }
+
+  void pack_weights() {
+    for (Conv& conv : convs_)
+      for (Packed* packed : {&conv.forward, &conv.transposed})
+        if (packed->index.size() > 0)
+          require(api_, ops_.pick(parameters_.data(), packed->index.data(), packed->index.size(),
+                                  packed->weights.data(), stream_));
+  }
+
+  void queue_loss() {
+    const int64_t n = output_.size();
+    require(api_, ops_.l1_loss(output_.data(), image_.data(), target_.data(), n, static_cast<float>(1 / n_voxels_),
+                               output_gradient_.data(), partial_.data(), stream_));
+    require(api_, ops_.add_batch_parts(partial_.data(), 1, 1, ops_.l1_parts(n),
+                                       reinterpret_cast<ChannelSums*>(step_sums_.data()), stream_));
+    add_up(&step_sums_.data()->loss, 2);
+  }
+
+  StepResult read_result() {
+    StepSums sums{};
+    step_sums_.download(&sums, 1, stream_);
+    require(api_, api_.synchronize(stream_));
+    StepResult result = {.loss = sums.loss / n_voxels_,
+                         .input_loss = sums.input_loss / n_voxels_,
+                         .gradient_norm = std::sqrt(sums.gradient_squares)};
+    result.finite = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);
+    return result;
+  }
+
+  // ---- forward ----
+
+  cuda::FeatureMaps maps(const DeviceArray<float>& data) const {
+    return {data.data(), plan_->layout.size, n_, plan_->image.first * plan_->layout.size.voxels()};
+  }
+  cuda::Operand features(Channels c) const {
+    if (c.first == plan_->image.first) return {{}, {0, 1}, image_.data()};
+    if (c.first == plan_->output.first) return {{}, {0, 1}, output_.data()};
+    return {maps(features_), c, nullptr};
+  }
+  cuda::Operand gradients(Channels c) const {
+    if (c.first == plan_->output.first) return {{}, {0, 1}, output_gradient_.data()};
+    return {maps(gradients_), c, nullptr};
+  }
+
+  void conv3d(Channels x, const ConvLayer& conv, Channels y) override { forward_conv(x, conv, y, {}); }
+
+  void norm_elu_conv3d(Channels x, const NormConv& layer, Channels y) override {
+    set_norm(x, layer.norm);
+    forward_conv(x, layer.conv, y, prologue(layer.norm));
+  }
+
+  void elu_conv3d(Channels x, const ConvLayer& conv, Channels y) override { forward_conv(x, conv, y, identity()); }
+  void prelu_conv3d(Channels x, const PReluConv& layer, Channels y) override {
+    forward_conv(x, layer.conv, y, with(layer.prelu, identity()));
+  }
+  void norm_prelu_conv3d(Channels x, const NormPReluConv& layer, Channels y) override {
+    set_norm(x, layer.norm);
+    forward_conv(x, layer.conv, y, with(layer.prelu, prologue(layer.norm)));
+  }
+
+  void prelu(Channels x, const PReluLayer& layer, Channels y) override {
+    require(api_, api_.prelu(kPrecision, maps(features_), x, slope_of(layer), y, stream_));
+  }
+  void norm_add(Channels x, const NormLayer& norm, Channels skip, Channels y) override {
+    set_norm(x, norm);
+    require(api_, api_.norm_add(kPrecision, maps(features_), x, prologue(norm), skip, y, stream_));
+  }
+
+  void add(Channels, Channels) override {  // the only one: image onto output
+    require(api_, api_.add_images(image_.data(), output_.data(), output_.size(), stream_));
+  }
+
+  // What a norm is in this step: an affine.
+  void set_norm(Channels x, const NormLayer& layer) {
+    const int64_t at = first_moment_[static_cast<size_t>(layer.id)];
+    const LayerParameters::Norm& norm = layers_.norms[static_cast<size_t>(layer.id)];
+    if (!options_.frozen_norm)
+      require(api_, ops_.batch_moments(sums_.data() + x.first, x.count, n_voxels_, mean_.data() + at,
+                                       variance_.data() + at, stream_));
+    require(api_, ops_.moments_affine(mean_.data() + at, variance_.data() + at, x.count, layer.eps,
+                                      parameters_.data() + norm.gamma.offset, parameters_.data() + norm.beta.offset,
+                                      scale_.data() + at, shift_.data() + at, stream_));
+  }
+
+  cuda::DevicePrologue prologue(const NormLayer& norm) const {
+    const int64_t at = first_moment_[static_cast<size_t>(norm.id)];
+    return {.scale = scale_.data() + at, .shift = shift_.data() + at};
+  }
+  cuda::DevicePrologue identity() const { return {.scale = ones_.data(), .shift = zeros_.data()}; }
+  cuda::DevicePrologue with(const PReluLayer& prelu, cuda::DevicePrologue prologue) const {
+    prologue.slope = slope_of(prelu);
+    return prologue;
+  }
+  const float* slope_of(const PReluLayer& prelu) const {
+    return parameters_.data() + layers_.prelus[static_cast<size_t>(prelu.id)].offset;
+  }
+
+  void forward_conv(Channels x, const ConvLayer& conv, Channels y, cuda::DevicePrologue prologue) {
+    const LayerParameters::Conv& parameters = layers_.convs[static_cast<size_t>(conv.id)];
+    const bool gather_sums = has_batch_norms() && y.first != plan_->output.first;
+    require(api_, api_.conv3d_forward({.precision = kPrecision,
+                                       .shape = conv.view(),
+                                       .packed_weights = convs_[static_cast<size_t>(conv.id)].forward.weights.data(),
+                                       .bias = parameters.bias ? parameters_.data() + parameters.bias->offset : nullptr,
+                                       .x = features(x),
+                                       .y = features(y),
+                                       .prologue = prologue,
+                                       .partial_sums = gather_sums ? partial_.data() : nullptr},
+                                      stream_));
+    if (!gather_sums) return;
+    ChannelSums* sums = sums_.data() + y.first;
+    require(api_, ops_.add_batch_parts(partial_.data(), n_, conv.co,
+                                       api_.conv3d_parts(conv.view(), kPrecision, plan_->layout.size), sums, stream_));
+    add_up(&sums->sum, 2 * int64_t{conv.co});
+  }
+
+  // ---- backward ----
+
+  void conv3d(Channels x, const ConvLayer& conv, Channels y, Gradients x_gradients) override {
+    gradients_before(x, {}, conv, y, x_gradients, {});
+  }
+
+  void norm_elu_conv3d(Channels x, const NormConv& layer, Channels y, Gradients x_gradients) override {
+    gradients_before(x, prologue(layer.norm), layer.conv, y, x_gradients, {.norm = &layer.norm});
+  }
+  void elu_conv3d(Channels x, const ConvLayer& conv, Channels y, Gradients x_gradients) override {
+    gradients_before(x, identity(), conv, y, x_gradients, {});
+  }
+  void prelu_conv3d(Channels x, const PReluConv& layer, Channels y, Gradients x_gradients) override {
+    gradients_before(x, with(layer.prelu, identity()), layer.conv, y, x_gradients, {.prelu = &layer.prelu});
+  }
+  void norm_prelu_conv3d(Channels x, const NormPReluConv& layer, Channels y, Gradients x_gradients) override {
+    gradients_before(x, with(layer.prelu, prologue(layer.norm)), layer.conv, y, x_gradients,
+                     {.norm = &layer.norm, .prelu = &layer.prelu});
+  }
+
+  void prelu(Channels x, const PReluLayer& layer, Channels y, Gradients x_gradients) override {
+    settle(y);
+    require(api_, ops_.prelu_backward(maps(features_), maps(gradients_), x, slope_of(layer), y,
+                                      x_gradients == Gradients::add, partial_.data(), stream_));
+    slope_gradient(layer, x, partial_.data(), ops_.pointwise_parts(plan_->layout.size));
+  }
+
+  void norm_add(Channels x, const NormLayer& norm, Channels skip, Channels y, Gradients skip_gradients) override {
+    settle(y);
+    require(api_, ops_.norm_add_backward(maps(features_), maps(gradients_), x, prologue(norm).scale, skip, y,
+                                         skip_gradients == Gradients::add, partial_.data(), stream_));
+    norm_gradient(x, norm, ops_.pointwise_parts(plan_->layout.size));
+  }
+
+  void stem(Channels image, const ConvLayer& conv, Channels y) override {
+    settle(y);
+    weights_gradient(image, {}, conv, y);
+  }
+
+  void recompute(Channels x, const NormConv& layer, Channels y) override { norm_elu_conv3d(x, layer, y); }
+
+  // The part of y's gradient that batch-norms' statistics have left as an affine of y.
+  void settle(Channels y) {
+    const auto first = carried_.begin() + y.first;
+    if (std::find(first, first + y.count, true) == first + y.count) return;
+    require(api_, ops_.settle_gradients(maps(features_), maps(gradients_), y, slope_.data() + y.first,
+                                        offset_.data() + y.first, stream_));
+    std::fill_n(first, y.count, false);
+  }
+
+  void weights_gradient(Channels x, cuda::DevicePrologue prologue, const ConvLayer& conv, Channels y) {
+    const ConvWeights shape = conv.view();
+    const Size3 size = plan_->layout.size;
+    require(api_, ops_.conv3d_backward_weights({.shape = shape,
+                                                .patch = size,
+                                                .n_patches = n_,
+                                                .x = features(x),
+                                                .prologue = prologue,
+                                                .dy = gradients(y),
+                                                .partial = partial_.data()},
+                                               stream_));
+    const LayerParameters::Conv& parameters = layers_.convs[static_cast<size_t>(conv.id)];
+    const DeviceArray<int>& index = convs_[static_cast<size_t>(conv.id)].gradient_index;
+    require(api_, ops_.sum_parts(partial_.data(), static_cast<int64_t>(conv.weight.size()),
+                                 ops_.gradient_parts(shape, size, n_), index.data(), index.size(),
+                                 gradient_.data() + parameters.weight.offset, stream_));
+    if (!parameters.bias) return;
+    require(api_, ops_.channel_totals(gradients(y), size, n_, partial_.data(), stream_));
+    require(api_, ops_.sum_parts(partial_.data(), conv.co, n_, nullptr, conv.co,
+                                 gradient_.data() + parameters.bias->offset, stream_));
+  }
+
+  // The layers in front of a convolution whose gradients come with its data's; null: there is none.
+  struct Before {
+    const NormLayer* norm = nullptr;
+    const PReluLayer* prelu = nullptr;
+  };
+
+  void gradients_before(Channels x, cuda::DevicePrologue prologue, const ConvLayer& conv, Channels y,
+                        Gradients x_gradients, Before before) {
+    settle(y);
+    weights_gradient(x, prologue, conv, y);
+    const ConvWeights transposed = {conv.co, conv.ci, conv.size, nullptr};
+    const int n_parts = api_.conv3d_parts(transposed, kPrecision, plan_->layout.size);
+    float* partial_slopes = partial_.data() + int64_t{2} * n_ * x.count * n_parts;
+    require(api_,
+            ops_.conv3d_backward_data({.shape = transposed,
+                                       .packed_weights = convs_[static_cast<size_t>(conv.id)].transposed.weights.data(),
+                                       .dy = gradients(y),
+                                       .f = maps(features_),
+                                       .g = maps(gradients_),
+                                       .x = x,
+                                       .prologue = prologue,
+                                       .accumulate = x_gradients == Gradients::add,
+                                       .partial_sums = before.norm ? partial_.data() : nullptr,
+                                       .partial_slopes = before.prelu ? partial_slopes : nullptr},
+                                      stream_));
+    if (before.prelu) slope_gradient(*before.prelu, x, partial_slopes, n_parts);
+    if (before.norm) norm_gradient(x, *before.norm, n_parts);
+  }
+
+  void slope_gradient(const PReluLayer& layer, Channels x, const float* partial_slopes, int n_parts) {
+    require(api_, ops_.sum_parts(partial_slopes, x.count, n_ * n_parts, nullptr, x.count,
+                                 gradient_.data() + layers_.prelus[static_cast<size_t>(layer.id)].offset, stream_));
+  }
+
+  // Of the sums in partial_. Those of this rank give its share of gamma's and beta's gradients, those of all ranks what
+  // the statistics carry back.
+  void norm_gradient(Channels x, const NormLayer& layer, int n_parts) {
+    ChannelSums* sums = gradient_sums_.data();
+    require(api_, ops_.add_batch_parts(partial_.data(), n_, x.count, n_parts, sums, stream_));
+    const int64_t at = first_moment_[static_cast<size_t>(layer.id)];
+    const LayerParameters::Norm& norm = layers_.norms[static_cast<size_t>(layer.id)];
+    require(api_,
+            ops_.norm_gradients(sums, x.count, layer.eps, mean_.data() + at, variance_.data() + at,
+                                gradient_.data() + norm.gamma.offset, gradient_.data() + norm.beta.offset, stream_));
+    if (options_.frozen_norm) return;
+    add_up(&sums->sum, 2 * int64_t{x.count});
+    require(api_, ops_.norm_carry(sums, x.count, n_voxels_, layer.eps, mean_.data() + at, variance_.data() + at,
+                                  parameters_.data() + norm.gamma.offset, slope_.data() + x.first,
+                                  offset_.data() + x.first, stream_));
+    std::fill_n(carried_.begin() + x.first, x.count, true);
+  }
+
+  const cuda::Api& api_;
+  const cuda::TrainingApi& ops_;
+  const int device_;
+  TrainingOptions options_;
+  Collective& collective_;
+  cuda::Stream stream_ = nullptr;
+  cuda::Communicator communicator_ = nullptr;  // null: this process is alone
+
+  Weights weights_;  // the description; its numbers are those of the last save() or load()
+  std::vector<ParameterRange> ranges_;
+  LayerParameters layers_;
+  int64_t step_ = 0;
+  DeviceArray<float> parameters_, gradient_, m_, v_;  // in the order of parameters.h
+  std::unique_ptr<Network> network_;                  // its weights are numbers of parameters
+  std::vector<Conv> convs_;                           // by id
+  DeviceArray<float> ones_, zeros_;                   // an affine that changes nothing, as wide as the widest layer
+
+  // Channels of all norms, one norm behind the other.
+  std::vector<int64_t> first_moment_;  // by id
+  DeviceArray<float> running_mean_, running_variance_;
+  DeviceArray<double> mean_, variance_;  // of the batch; the running ones with frozen norms
+  DeviceArray<float> scale_, shift_;
+
+  std::optional<Plan> plan_;
+  int n_ = 0;            // patches of this rank's batch
+  double n_voxels_ = 0;  // of all ranks' batches
+  DeviceArray<float> features_, gradients_, image_, target_, output_, output_gradient_, partial_;
+  DeviceArray<ChannelSums> sums_;           // by channel, of all ranks' batches; recompute() needs them on the way back
+  DeviceArray<ChannelSums> gradient_sums_;  // of the layer at hand
+  DeviceArray<double> slope_, offset_;      // by channel: what settle() brings
+  std::vector<bool> carried_;               // whether there is something to bring
+  DeviceArray<AdamNumbers> numbers_;
+  DeviceArray<StepSums> step_sums_;
+  DeviceArray<double> squares_;  // parts of the gradient's
+};
+
+}  // namespace
+
+std::unique_ptr<TrainingEngine> make_device_engine(const cuda::Api& api, int device, const Weights& weights,
+                                                   const TrainingOptions& options, Collective& collective) {
+  require(api, api.use_device(device));
+  const std::unique_ptr<Network> network = make_network(weights);
+  for (const ConvLayer& conv : network->convs())
+    if (const char* why = api.supports(conv.view(), kPrecision))
+      throw Error(Status::device_trouble, fmt::format("GPU {} has no kernel for a layer of {} ({} to {} channels): {}",
+                                                      device, network->model.name(), conv.ci, conv.co, why));
+  return std::make_unique<DeviceEngine>(api, device, weights, options, collective);
+}
+
+}  // namespace sr::train

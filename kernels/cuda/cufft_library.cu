@@ -1,0 +1,60 @@
+#include "kernels/cuda/cufft_library.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <type_traits>
+
+#include "kernels/cuda/shared_library.h"
+
+namespace sr::cuda {
+namespace {
+
+// Files to try, in this order: the major version that the plugin was built with, then those of CUDA 13 and 12, then
+// what a toolkit calls it.
+#define SR_TEXT_OF(x) #x
+#define SR_TEXT(x) SR_TEXT_OF(x)
+constexpr const char* candidates[] = {"libcufft.so." SR_TEXT(CUFFT_VER_MAJOR), "libcufft.so.12", "libcufft.so.11",
+                                      "libcufft.so"};
+
+struct Loaded {
+  CufftLibrary table{};
+  bool complete = false;
+  char why_not[256] = "";
+};
+
+Loaded load() {
+  Loaded loaded;
+  SharedLibrary library(loaded.why_not);
+  if (std::ranges::none_of(candidates, [&](const char* file) { return library.open(file); })) {
+    std::snprintf(loaded.why_not, sizeof loaded.why_not,
+                  "NVIDIA's FFT library (%s, part of the CUDA Toolkit) is not where the dynamic linker looks",
+                  candidates[0]);
+    return loaded;
+  }
+  CufftLibrary& t = loaded.table;
+  loaded.complete = library.find(t.create, "cufftCreate") && library.find(t.destroy, "cufftDestroy") &&
+                    library.find(t.set_auto_allocation, "cufftSetAutoAllocation") &&
+                    library.find(t.make_plan_many, "cufftMakePlanMany") &&
+                    library.find(t.set_work_area, "cufftSetWorkArea") && library.find(t.set_stream, "cufftSetStream") &&
+                    library.find(t.exec_c2c, "cufftExecC2C");
+  return loaded;
+}
+
+// The table's types are written out; these say that they are the header's.
+static_assert(std::is_same_v<decltype(CufftLibrary::create), decltype(&cufftCreate)>);
+static_assert(std::is_same_v<decltype(CufftLibrary::destroy), decltype(&cufftDestroy)>);
+static_assert(std::is_same_v<decltype(CufftLibrary::set_auto_allocation), decltype(&cufftSetAutoAllocation)>);
+static_assert(std::is_same_v<decltype(CufftLibrary::make_plan_many), decltype(&cufftMakePlanMany)>);
+static_assert(std::is_same_v<decltype(CufftLibrary::set_work_area), decltype(&cufftSetWorkArea)>);
+static_assert(std::is_same_v<decltype(CufftLibrary::set_stream), decltype(&cufftSetStream)>);
+static_assert(std::is_same_v<decltype(CufftLibrary::exec_c2c), decltype(&cufftExecC2C)>);
+
+}  // namespace
+
+const CufftLibrary* cufft_library(const char** why_not) {
+  static const Loaded loaded = load();
+  *why_not = loaded.why_not;
+  return loaded.complete ? &loaded.table : nullptr;
+}
+
+}  // namespace sr::cuda

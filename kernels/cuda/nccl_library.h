@@ -1,0 +1,33 @@
+// NCCL without linking it, and without its header, which few machines have: the functions below and the values of their
+// constants have been the same since NCCL 2.0 (2017).
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/cuda/portability.h"
+
+namespace sr::cuda {
+
+struct NcclId {  // ncclUniqueId
+  char bytes[128];
+};
+using NcclComm = void*;  // ncclComm_t
+
+inline constexpr int nccl_success = 0;                 // ncclResult_t
+inline constexpr int nccl_float = 7, nccl_double = 8;  // ncclDataType_t
+inline constexpr int nccl_sum = 0;                     // ncclRedOp_t
+
+struct NcclLibrary {
+  int (*get_unique_id)(NcclId* id);
+  int (*init_rank)(NcclComm* comm, int n_ranks, NcclId id, int rank);
+  int (*all_reduce)(const void* send, void* receive, size_t count, int type, int op, NcclComm comm,
+                    cudaStream_t stream);
+  int (*destroy)(NcclComm comm);
+  const char* (*error_string)(int result);
+};
+
+// The library, opened when it is first asked for, or null and one clause that says why not. From any thread. In the
+// plugin it is NVIDIA's (nccl_library_cuda.cu); the emulation puts a stand-in there (kernels/emulation/nccl.cpp).
+const NcclLibrary* nccl_library(const char** why_not);
+
+}  // namespace sr::cuda

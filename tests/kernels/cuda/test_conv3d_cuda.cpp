@@ -1,0 +1,417 @@
+// The CUDA kernels under emulation (kernels/emulation), or on a GPU where the table comes from the plugin, against the
+// plain loops: values, channel sums, and that nothing else is touched.
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <tuple>
+
+#include "kernels/cuda/api.h"
+#include "kernels/emulation/float16.h"
+#include "kernels/emulation/settings.h"
+#include "tests/support/cases.h"
+#include "tests/support/catch.h"
+#include "tests/support/cuda_test_api.h"
+#include "tests/support/on_device.h"
+#include "tests/support/quads.h"
+
+namespace sr {
+namespace {
+
+using cuda::Precision;
+using cuda::Result;
+
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+constexpr Precision all_precisions[] = {Precision::fp32, Precision::tf32, Precision::f16, Precision::bf16};
+constexpr Precision on_tensor_cores[] = {Precision::tf32, Precision::f16, Precision::bf16};
+
+// Features as a precision stores them, and back.
+using Bytes = std::vector<char>;
+bool is_short(Precision p) {
+  return p == Precision::f16 || p == Precision::bf16;
+}
+Bytes to_stored(const std::vector<float>& values, Precision p) {
+  Bytes bytes(values.size() * (is_short(p) ? 2 : 4));
+  for (size_t i = 0; i < values.size(); i++) {
+    const uint16_t bits =
+        p == Precision::f16 ? emulation::float_to_half_bits(values[i]) : emulation::float_to_bfloat16_bits(values[i]);
+    if (is_short(p))
+      std::memcpy(&bytes[2 * i], &bits, 2);
+    else
+      std::memcpy(&bytes[4 * i], &values[i], 4);
+  }
+  return bytes;
+}
+std::vector<float> from_stored(const Bytes& bytes, Precision p) {
+  std::vector<float> values(bytes.size() / (is_short(p) ? 2 : 4));
+  for (size_t i = 0; i < values.size(); i++) {
+    uint16_t bits = 0;
+    if (is_short(p))
+      std::memcpy(&bits, &bytes[2 * i], 2);
+    else
+      std::memcpy(&values[i], &bytes[4 * i], 4);
+    if (p == Precision::f16) values[i] = emulation::half_bits_to_float(bits);
+    if (p == Precision::bf16) values[i] = emulation::bfloat16_bits_to_float(bits);
+  }
+  return values;
+}
+
+// One convolution of a batch of two patches. Feature maps hold four channels in front of x, x, four between, y, four
+// behind; whatever is not input is NaN. Inputs are numbers that the precision's storage has, so that the reference sees
+// the same ones.
+class Problem {
+ public:
+  Problem(const ConvCase& conv_case, unsigned seed, Precision p = Precision::fp32)
+      : c(conv_case), precision(p), voxels(c.size.voxels()) {
+    std::mt19937 random(seed);
+    std::normal_distribution<float> normal;
+    const int taps = c.kernel * c.kernel * c.kernel;
+    weight.resize(static_cast<size_t>(c.co) * c.ci * taps);
+    for (float& v : weight) v = normal(random) / std::sqrt(static_cast<float>(c.ci * taps));
+    bias.resize(static_cast<size_t>(c.co));
+    for (float& v : bias) v = normal(random);
+    for (int i = 0; i < n_patches * c.ci; i++) {
+      scale.push_back(i % 5 == 4 ? 60.0f : normal(random));  // now and then to the flat end of the exponential
+      shift.push_back(normal(random));
+    }
+    for (int i = 0; i < c.ci; i++) slope.push_back(i % 4 == 3 ? -0.5f : std::abs(normal(random)));
+    input.resize(static_cast<size_t>(n_patches * c.ci * voxels));
+    for (float& v : input) v = normal(random);
+    if (!from_image()) input = from_stored(to_stored(input, precision), precision);
+    run_ref();
+  }
+
+  static constexpr int n_patches = 2;
+  ConvWeights weights() const { return {c.ci, c.co, c.kernel, weight.data(), c.bias ? bias.data() : nullptr}; }
+  bool from_image() const { return c.ci == 1; }
+  bool to_image() const { return c.co == 1; }
+  int x_first() const { return 4; }
+  int y_first() const { return (from_image() ? 4 : c.ci + 4) + 4; }
+  int n_channels() const { return y_first() + (to_image() ? 0 : c.co) + 4; }
+  size_t at(int patch, int channel, int64_t voxel) const {
+    return quad_index(n_channels(), voxels, patch, channel, voxel);
+  }
+
+  ConvCase c;
+  Precision precision;
+  int64_t voxels;
+  std::vector<float> weight, bias, scale, shift, slope, input;  // input: [patch][ci][voxel]
+  std::vector<double> expected;                                 // [patch][co][voxel]
+  std::vector<ChannelSums> expected_sums;                       // [patch][co]
+
+ private:
+  void run_ref() {
+    const Layout layout = dense_layout(c.size);
+    expected_sums.resize(static_cast<size_t>(n_patches * c.co));
+    for (int patch = 0; patch < n_patches; patch++) {
+      std::vector<double> buffer(static_cast<size_t>(buffer_elements(layout, c.ci + c.co)));
+      const Features<double> f = {buffer.data(), layout};
+      for (int ci = 0; ci < c.ci; ci++)
+        for (int64_t v = 0; v < voxels; v++)
+          f.at(ci)[v] = input[static_cast<size_t>((int64_t{patch} * c.ci + ci) * voxels + v)];
+      const auto doubles = [&](const std::vector<float>& floats, int of_patch) {
+        return std::vector<double>(floats.begin() + of_patch * c.ci, floats.begin() + (of_patch + 1) * c.ci);
+      };
+      const std::vector<double> a = doubles(scale, patch), b = doubles(shift, patch), s = doubles(slope, 0);
+      Prologue<double> prologue;
+      if (c.prologue) prologue = {a.data(), b.data(), c.prelu ? s.data() : nullptr};
+      conv3d_forward_ref(f, {0, c.ci}, prologue, weights(), {c.ci, c.co}, expected_sums.data() + patch * c.co);
+      for (int co = 0; co < c.co; co++) expected.insert(expected.end(), f.at(c.ci + co), f.at(c.ci + co) + voxels);
+    }
+  }
+};
+
+struct Outcome {
+  Bytes stored;  // features
+  std::vector<float> image;
+  std::vector<ChannelSums> sums;
+};
+
+Outcome run(const Problem& p) {
+  std::vector<float> features(static_cast<size_t>(Problem::n_patches * p.n_channels() * p.voxels), kNaN);
+  std::vector<float> image(static_cast<size_t>(Problem::n_patches * p.voxels), kNaN);
+  if (p.from_image()) {
+    image = p.input;
+  } else {
+    for (int patch = 0; patch < Problem::n_patches; patch++)
+      for (int ci = 0; ci < p.c.ci; ci++)
+        for (int64_t v = 0; v < p.voxels; v++)
+          features[p.at(patch, p.x_first() + ci, v)] =
+              p.input[static_cast<size_t>((int64_t{patch} * p.c.ci + ci) * p.voxels + v)];
+  }
+  const ConvWeights weights = p.weights();
+  REQUIRE(api().supports(weights, p.precision) == nullptr);
+  Bytes packed(static_cast<size_t>(api().conv3d_packed_bytes(weights, p.precision)));
+  api().conv3d_pack(weights, p.precision, packed.data());
+  const int n_parts = api().conv3d_parts(weights, p.precision, p.c.size);
+
+  const OnDevice<char> device_features(to_stored(features, p.precision)), device_packed(packed);
+  const OnDevice<float> device_image(image), bias(p.bias), scale(p.scale), shift(p.shift), slope(p.slope);
+  const OnDevice<float> partial(
+      std::vector<float>(static_cast<size_t>(Problem::n_patches * p.c.co * n_parts * 2), kNaN));
+  const OnDevice<ChannelSums> sums(
+      std::vector<ChannelSums>(static_cast<size_t>(Problem::n_patches * p.c.co), {kNaN, kNaN}));
+
+  const cuda::FeatureMaps maps = {device_features.data(), p.c.size, Problem::n_patches, p.n_channels() * p.voxels};
+  cuda::Conv3dForward f = {};
+  f.precision = p.precision;
+  f.shape = weights;
+  f.packed_weights = device_packed.data();
+  f.bias = p.c.bias ? bias.data() : nullptr;
+  f.x = p.from_image() ? cuda::Operand{{}, {0, 1}, device_image.data()} : cuda::Operand{maps, {p.x_first(), p.c.ci}};
+  f.y = p.to_image() ? cuda::Operand{{}, {0, 1}, device_image.data()} : cuda::Operand{maps, {p.y_first(), p.c.co}};
+  if (p.c.prologue) f.prologue = {scale.data(), shift.data(), p.c.ci, p.c.prelu ? slope.data() : nullptr};
+  f.partial_sums = partial.data();
+  REQUIRE(api().conv3d_forward(f, nullptr) == Result::ok);
+  REQUIRE(api().add_parts(partial.data(), Problem::n_patches, p.c.co, n_parts, sums.data(), p.c.co, nullptr) ==
+          Result::ok);
+  REQUIRE(api().synchronize(nullptr) == Result::ok);
+  return {device_features.back(), device_image.back(), sums.back()};
+}
+
+// As in test_conv3d.cpp: rounding of a sum of n products, four times that for the largest of many, and what the
+// activations are off (1e-7 of the exponential, twice that of the affine). A steep channel makes values far above the
+// rms; such a one is rounded twice, as activation and as output.
+//
+// On tensor cores weights and activated values are rounded to the operand type, by up to u each (uniform: u / sqrt(3)
+// rms), so n products of random signs are off by sqrt(2/3) u of the rms of their sum; six times that for the largest of
+// many, and 2 u of a value that one steep channel makes. tf32 has 10 bits of mantissa, as half. An output in the
+// features is rounded to the storage type.
+double tolerance(const ConvCase& c, Precision p, double rms, double largest) {
+  const double n = c.ci * c.kernel * c.kernel * c.kernel, eps = std::numeric_limits<float>::epsilon();
+  const double to_float = 4 * (eps * std::sqrt(n + 1) * rms + (c.prologue ? 4e-7 : 0)) + 2 * (eps / 2) * largest;
+  const double u16 = p == Precision::bf16 ? 0x1p-8 : 0x1p-11;
+  const double operand = p != Precision::fp32 && c.ci > 1 && c.co > 1 ? u16 : 0;
+  const double storage = is_short(p) && c.co > 1 ? u16 : 0;
+  return to_float + 6 * std::sqrt(2.0 / 3) * operand * rms + (2 * operand + storage) * largest;
+}
+
+// The largest error as a share of the tolerance.
+double check(const Problem& p) {
+  const Outcome got = run(p);
+  const std::vector<float> features = from_stored(got.stored, p.precision);
+  const ConvCase& c = p.c;
+  INFO(to_string(c) << " " << cuda::to_string(p.precision));
+  double square = 0, worst = 0;
+  for (const ChannelSums& s : p.expected_sums) square += s.sum_of_squares;
+  const double rms = std::sqrt(square / static_cast<double>(p.expected.size()));
+  double largest = 0;
+  for (const double y : p.expected) largest = std::max(largest, std::abs(y));
+  const double limit = tolerance(c, p.precision, rms, largest);
+  bool others_untouched = true;
+  for (int patch = 0; patch < Problem::n_patches; patch++)
+    for (int64_t v = 0; v < p.voxels; v++) {
+      for (int co = 0; co < c.co; co++) {
+        const double want = p.expected[static_cast<size_t>((int64_t{patch} * c.co + co) * p.voxels + v)];
+        const float y = p.to_image() ? got.image[static_cast<size_t>(patch * p.voxels + v)]
+                                     : features[p.at(patch, p.y_first() + co, v)];
+        const double share = std::abs(double{y} - want) / limit;
+        worst = std::isnan(share) ? 1e30 : std::max(worst, share);
+      }
+      for (const int channel : {0, 1, 2, 3, p.y_first() - 4, p.y_first() - 1, p.n_channels() - 4, p.n_channels() - 1})
+        others_untouched = others_untouched && std::isnan(features[p.at(patch, channel, v)]);
+    }
+  CHECK(worst <= 1);
+  CHECK(others_untouched);
+  const double n = static_cast<double>(p.voxels);
+  for (size_t i = 0; i < p.expected_sums.size(); i++) {
+    CHECK(std::abs(got.sums[i].sum - p.expected_sums[i].sum) <= limit * n);
+    CHECK(std::abs(got.sums[i].sum_of_squares - p.expected_sums[i].sum_of_squares) <= 4 * limit * n * rms);
+  }
+  return worst;
+}
+
+void check_all(const std::vector<ConvCase>& cases, Precision p = Precision::fp32) {
+  double worst = 0;
+  std::string where;
+  for (const ConvCase& c : cases) {
+    const double share = check(Problem(c, 1, p));
+    if (share > worst) worst = share, where = to_string(c);
+  }
+  std::printf("%s %s: %zu cases, largest error %.0f %% of the tolerance (%s)\n", api().description(),
+              cuda::to_string(p), cases.size(), 100 * worst, where.c_str());
+}
+
+bool supported(const ConvCase& c) {
+  return api().supports({c.ci, c.co, c.kernel, nullptr, nullptr}, Precision::fp32) == nullptr;
+}
+
+}  // namespace
+
+TEST_CASE("convolutions on the device equal the plain loops at odd sizes") {
+  // Tiles are 24 x 8 x 4 and 32 x 4 voxels, runs 128 and more; channels go in groups of 4 to 48.
+  std::vector<ConvCase> cases;
+  const auto add = [&](Size3 size, const std::vector<std::pair<int, int>>& channels) {
+    for (const auto& [ci, co] : channels)
+      for (const int kernel : {1, 3})
+        for (const bool prologue : {false, true}) {
+          const ConvCase c = {size, ci, co, kernel, prologue && ci > 1, prologue};
+          if (supported(c)) cases.push_back(c);
+        }
+  };
+  for (const Size3 size : {Size3{1, 1, 1}, Size3{1, 1, 30}, Size3{1, 9, 1}, Size3{5, 1, 1}})
+    add(size, {{1, 24}, {4, 1}, {8, 12}, {36, 24}});
+  add({5, 9, 25}, {{1, 4}, {1, 16}, {4, 1}, {4, 4}, {4, 8}, {8, 12}, {4, 16}, {4, 20}, {36, 24}, {40, 48}});
+  CHECK(cases.size() == 92);
+  check_all(cases);
+}
+
+TEST_CASE("convolutions on tensor cores equal the plain loops at odd sizes") {
+  // Tiles are 8 x 8 x 8 voxels, runs 64 to 256; channels in go in chunks of 8 (tf32) or 16, those out in groups of up
+  // to 24 and 96.
+  std::vector<ConvCase> cases;
+  const auto add = [&](Size3 size, const std::vector<std::pair<int, int>>& channels) {
+    for (const auto& [ci, co] : channels)
+      for (const int kernel : {1, 3}) {
+        const bool odd = (ci + co) / 4 % 2 != 0;
+        cases.push_back({size, ci, co, kernel, !odd, odd});
+      }
+  };
+  for (const Size3 size : {Size3{1, 1, 1}, Size3{1, 1, 9}, Size3{1, 10, 1}, Size3{9, 1, 1}}) add(size, {{4, 4}});
+  add({3, 9, 10}, {{8, 12}, {20, 28}, {36, 24}, {60, 8}});
+  for (const Precision p : on_tensor_cores) check_all(cases, p);
+  check_all({{{3, 2, 7}, 20, 100, 1, true, true}, {{11, 13, 9}, 12, 16, 1, false, true}}, Precision::f16);
+}
+
+TEST_CASE("the layers of every growth rate on the device equal the plain loops") {
+  std::vector<ConvCase> cases;
+  for (const int k : {8, 12, 16, 24})
+    for (const ConvCase& c : layers_of_network({5, 4, 9}, k)) cases.push_back(c);
+  for (const Precision p : all_precisions) check_all(cases, p);
+}
+
+TEST_CASE("5x5x5 and 9x9x9 convolutions on the device equal the plain loops at odd sizes") {
+  // Tiles are 24 x 8 x 8 voxels; channels out go in groups of 4 or 8, those in by quads.
+  std::vector<ConvCase> cases;
+  for (const int kernel : {5, 9}) {
+    for (const Size3 size : {Size3{1, 1, 1}, Size3{1, 1, 30}, Size3{1, 11, 1}, Size3{13, 1, 1}, Size3{9, 10, 25}}) {
+      cases.push_back({size, 1, 8, kernel, false, true});
+      cases.push_back({size, 4, 1, kernel, true, true, true});
+    }
+    cases.push_back({{5, 9, 11}, 1, 12, kernel, false, false});
+    cases.push_back({{5, 9, 11}, 12, 1, kernel, false, false});
+    cases.push_back({{3, 4, 27}, 1, 56, kernel, false, true});
+    cases.push_back({{3, 4, 27}, 64, 1, kernel, true, true});
+  }
+  check_all(cases);
+  for (const Precision p : on_tensor_cores)
+    check_all({{{9, 5, 11}, 1, 8, 5, false, true}, {{9, 5, 11}, 8, 1, 9, true, true, true}}, p);
+}
+
+TEST_CASE("convolutions behind PReLU on the device equal the plain loops") {
+  std::vector<ConvCase> cases;
+  for (const int kernel : {1, 3})
+    for (const auto& [ci, co] : {std::pair{12, 12}, {56, 12}, {12, 56}, {64, 64}, {20, 28}, {8, 1}})
+      cases.push_back({{5, 9, 10}, ci, co, kernel, true, true, true});
+  for (const Precision p : all_precisions) check_all(cases, p);
+}
+
+TEST_CASE("PReLU and the sum behind a norm on the device equal the plain loops") {
+  // 12 channels of x in front of 12 of skip and 12 of y, as many as a quad is not; y may be skip.
+  const Layout layout = dense_layout({3, 9, 11});
+  const int64_t voxels = layout.size.voxels();
+  const Channels x = {0, 12}, skip = {12, 12}, y = {24, 12};
+  const int n_channels = 40, n_patches = 2;
+  std::mt19937 random(1);
+  const std::vector<float> scale = normal_numbers(n_patches * x.count, random),
+                           shift = normal_numbers(n_patches * x.count, random), slope = normal_numbers(x.count, random);
+  const OnDevice<float> device_scale(scale), device_shift(shift), device_slope(slope);
+  for (const Precision p : all_precisions)
+    for (const bool in_place : {false, true}) {
+      INFO(cuda::to_string(p) << (in_place ? ", in place" : ""));
+      const std::vector<float> before =
+          from_stored(to_stored(normal_numbers(n_patches * n_channels * voxels, random), p), p);
+      const auto at = [&](int patch, int c, int64_t v) { return quad_index(n_channels, voxels, patch, c, v); };
+      const OnDevice<char> features(to_stored(before, p));
+      const cuda::FeatureMaps maps = {features.data(), layout.size, n_patches, n_channels * voxels};
+      const Channels to = in_place ? skip : y;
+      const auto largest_error = [&](auto expected) {
+        const std::vector<float> after = from_stored(features.back(), p);
+        double worst = 0;
+        for (int patch = 0; patch < n_patches; patch++)
+          for (int c = 0; c < n_channels; c++)
+            for (int64_t v = 0; v < voxels; v++) {
+              const float got = after[at(patch, c, v)];
+              const bool written = c >= to.first && c < to.first + to.count;
+              const double want = written ? expected(patch, c - to.first, v) : double{before[at(patch, c, v)]};
+              const double error = std::abs(got - want) / (written ? std::max(1.0, std::abs(want)) : 1e-30);
+              worst = std::isnan(error) ? 1e30 : std::max(worst, error);
+            }
+        return worst;
+      };
+      const auto value = [&](Channels from, int patch, int c, int64_t v) {
+        return double{before[at(patch, from.first + c, v)]};
+      };
+      const double unit = p == Precision::bf16 ? 0x1p-8 : p == Precision::f16 ? 0x1p-11 : 4e-7;
+      REQUIRE(api().norm_add(p, maps, x, {device_scale.data(), device_shift.data(), x.count}, skip, to, nullptr) ==
+              Result::ok);
+      CHECK(largest_error([&](int patch, int c, int64_t v) {
+              const auto i = static_cast<size_t>(patch * x.count + c);
+              return value(skip, patch, c, v) + (double{scale[i]} * value(x, patch, c, v) + double{shift[i]});
+            }) <= unit);
+      REQUIRE(api().prelu(p, maps, x, device_slope.data(), to, nullptr) == Result::ok);
+      CHECK(largest_error([&](int patch, int c, int64_t v) {
+              const double t = value(x, patch, c, v);
+              return t < 0 ? double{slope[static_cast<size_t>(c)]} * t : t;
+            }) <= unit);
+    }
+}
+
+TEST_CASE("results on the device do not depend on the order in which blocks and threads run") {
+  const Problem direct({{5, 9, 25}, 8, 12, 3, true, true}, 1), stem({{5, 9, 33}, 1, 8, 3, false, true}, 1),
+      narrow({{5, 9, 25}, 36, 8, 1, true, true}, 1), tensor({{4, 9, 10}, 20, 12, 3, true, true}, 1, Precision::f16),
+      tf32({{4, 9, 10}, 12, 8, 3, true, true}, 1, Precision::tf32),
+      narrow_tensor({{5, 9, 13}, 20, 28, 1, true, true}, 1, Precision::bf16),
+      from_image({{5, 9, 25}, 1, 8, 5, false, true}, 1), to_image({{5, 9, 25}, 8, 1, 9, true, true, true}, 1);
+  for (const Problem* p : {&direct, &stem, &narrow, &tensor, &tf32, &narrow_tensor, &from_image, &to_image}) {
+    const Outcome forward = run(*p);
+    for (const emulation::Order order : {emulation::Order::reverse, emulation::Order::random}) {
+      emulation::settings().order = order;
+      const Outcome other = run(*p);
+      CHECK(other.stored == forward.stored);
+      CHECK(std::memcmp(other.image.data(), forward.image.data(), forward.image.size() * sizeof(float)) == 0);
+      CHECK(std::memcmp(other.sums.data(), forward.sums.data(), forward.sums.size() * sizeof(ChannelSums)) == 0);
+    }
+    emulation::settings().order = emulation::Order::forward;
+  }
+}
+
+TEST_CASE("what the device has no kernel for is refused") {
+  CHECK(api().supports({6, 4, 3, nullptr, nullptr}, Precision::fp32) != nullptr);
+  CHECK(api().supports({4, 6, 3, nullptr, nullptr}, Precision::fp32) != nullptr);
+  CHECK(api().supports({1, 1, 3, nullptr, nullptr}, Precision::fp32) != nullptr);
+  CHECK(api().supports({4, 4, 5, nullptr, nullptr}, Precision::fp32) != nullptr);
+  CHECK(api().supports({1, 1, 9, nullptr, nullptr}, Precision::fp32) != nullptr);
+  CHECK(api().supports({1, 4, 7, nullptr, nullptr}, Precision::fp32) != nullptr);
+  CHECK(api().supports({1, 4, 1, nullptr, nullptr}, Precision::fp32) != nullptr);
+  CHECK(api().supports({6, 4, 3, nullptr, nullptr}, Precision::f16) != nullptr);
+}
+
+TEST_CASE("precisions are refused where the device has no tensor cores for them") {
+  if (!device_is_emulated()) return;
+  const emulation::Settings all = emulation::settings();
+  const ConvWeights shape = {8, 12, 3, nullptr, nullptr};
+  for (const auto& [major, minor, n_taken] : {std::tuple{6, 1, 1}, {7, 0, 1}, {7, 5, 2}, {8, 0, 4}, {12, 0, 4}}) {
+    emulation::settings().major = major;
+    emulation::settings().minor = minor;
+    int taken = 0;
+    for (const Precision p : all_precisions) {
+      const char* why = api().supports(shape, p);
+      if (why) CHECK_THAT(std::string(why), ContainsSubstring(cuda::to_string(p)));
+      taken += !why;
+    }
+    CHECK(taken == n_taken);
+    CHECK(api().supports(shape, Precision::fp32) == nullptr);
+  }
+  emulation::settings() = all;
+
+  // Turing: what is taken runs there.
+  emulation::settings().major = 7;
+  emulation::settings().minor = 5;
+  check_all({{{2, 3, 9}, 20, 12, 3, true, true}, {{2, 3, 9}, 20, 28, 1, true, true}}, Precision::f16);
+  emulation::settings() = all;
+}
+
+}  // namespace sr
