@@ -1,6 +1,7 @@
 // One scalar volume in memory: float32, index [z][y][x] with x contiguous, which is NIfTI's (k, j, i).
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
 #include "engine/base/size3.h"
