@@ -53,7 +53,7 @@ template <>
 struct TensorOperand<Precision::tf32> {
   using Storage = float;
   static constexpr int per_word = 1;
-  // As ptx::to_tf32, which the host has not: to the nearest multiple of 2^13 units in the last place, ties away.
+  // As cvt.rna.tf32.f32, which the host has not: to the nearest multiple of 2^13 units in the last place, ties away.
   static __host__ __device__ uint32_t word(const float* v) {
     uint32_t bits;
     memcpy(&bits, v, sizeof bits);

@@ -2,10 +2,10 @@
 // sanitizers if wanted. Kernels get it through kernels/cuda/portability.h; settings.h says what a test can choose.
 //
 // What it sees:
-//   reads of shared memory or fresh device memory that nobody wrote, missing waits for cp.async    NaN in the result
+//   reads of shared memory or fresh device memory that nobody wrote    NaN in the result
 //   missing barriers                      NaN or a dependence on the order of threads; ThreadSanitizer names the lines
 //   writes beyond shared arrays and device memory     AddressSanitizer, or without it when the block or memory ends
-//   divergent barriers, wrong masks, deadlocks, bad launches, misaligned copies, missing hardware   ends with a message
+//   divergent barriers, wrong masks, deadlocks, bad launches, misaligned loads, missing hardware   ends with a message
 //   host code that does not wait for its stream       a wrong result with deferred_streams
 //
 // What it does not see:

@@ -14,6 +14,7 @@
 #include <numeric>
 #include <random>
 #include <thread>
+#include <vector>
 
 #include "kernels/emulation/fiber.h"
 #include "kernels/emulation/sanitizers.h"
@@ -37,7 +38,6 @@ struct Thread {
   unsigned rank;  // in the block; lane = rank % 32
   State state = State::done;
   CallSite waits_at;
-  AsyncCopies copies;
 };
 
 // Lanes of one mask that meet in a collective.
@@ -244,7 +244,6 @@ void BlockRunner::run_block() {
     t.index = {i % size.x, i / size.x % size.y, i / size.x / size.y};
     t.rank = i;
     t.state = State::ready;
-    t.copies.current_group = 0;
     t.fiber.start_at(thread_entry);
   }
   for (unsigned w = 0; w < (n_threads_ + kWarp - 1) / kWarp; w++) {
@@ -273,7 +272,6 @@ void BlockRunner::thread_entry() {
 
 void BlockRunner::thread_finished() {
   Thread& me = *running;
-  if (!me.copies.pending.empty()) fail("a thread exits with cp.async copies that it never waited for");
   Warp& warp = warps_[me.rank / kWarp];
   const uint32_t my_bit = 1u << me.rank % kWarp;
   for (unsigned i = 0; i < warp.n_meetings; i++) {
@@ -615,9 +613,6 @@ void* dynamic_shared_memory() {
 }
 bool is_shared_memory(const void* p, size_t bytes) {
   return g_runner && g_runner->shared.contains(p, bytes);
-}
-AsyncCopies& async_copies() {
-  return runner("cp.async").running->copies;
 }
 
 void memory_fence() {

@@ -9,7 +9,6 @@
 #include <functional>
 #include <string>
 #include <type_traits>
-#include <vector>
 
 #include "kernels/emulation/vector_types.h"
 
@@ -109,20 +108,6 @@ class Deposits {
 void* shared_array(const void* key, size_t bytes, const char* name);
 void* dynamic_shared_memory();
 bool is_shared_memory(const void* p, size_t bytes);
-
-// Copies of cp.async that the running thread has started and not waited for (emulated_ptx.cpp).
-struct AsyncCopy {
-  void* to;
-  const void* from;
-  unsigned bytes;
-  bool valid;
-  int group;
-};
-struct AsyncCopies {
-  std::vector<AsyncCopy> pending;
-  int current_group = 0;
-};
-AsyncCopies& async_copies();
 
 // A fence among all threads: __threadfence.
 void memory_fence();

@@ -1,5 +1,5 @@
-// The emulation of CUDA itself: execution, warp collectives, atomics, tensor-core instructions and asynchronous copies
-// do what CUDA's do. See also test_emulation_runtime.cpp and test_emulation_faults.cpp.
+// The emulation of CUDA itself: execution, warp collectives, atomics and tensor-core instructions do what CUDA's do.
+// See also test_emulation_runtime.cpp and test_emulation_faults.cpp.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -9,6 +9,7 @@
 
 #include "kernels/cuda/portability.h"
 #include "kernels/cuda/ptx.h"
+#include "kernels/cuda/tensor.cuh"
 #include "kernels/emulation/device_array.h"
 #include "tests/support/catch.h"
 
@@ -324,6 +325,10 @@ TEST_CASE("atomics", "[emulation]") {
 
 // ---- Tensor cores ----
 
+// As the kernels round (kernels/cuda/tensor.cuh).
+uint32_t tf32_bits(float x) {
+  return cuda::TensorOperand<cuda::Precision::tf32>::word(&x);
+}
 float round_to_tf32(float x) {
   return __uint_as_float((__float_as_uint(x) + 0x1000u) & 0xffffe000u);
 }
@@ -352,7 +357,7 @@ struct BF16 {
 };
 struct TF32 {
   static constexpr int kPerRegister = 1;
-  __device__ static uint32_t pack(float low, float) { return ptx::to_tf32(low); }
+  __device__ static uint32_t pack(float low, float) { return tf32_bits(low); }
   __device__ static void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
     ptx::mma_m16n8k8_tf32(d, a, b);
   }
@@ -409,74 +414,24 @@ __global__ void load_fragments(const uint16_t* matrices, uint32_t* out) {
   SR_SHARED(uint16_t, rows, [32][16]);  // 8 elements of a row, then 8 that are none
   for (int i = 0; i < 8; i++) rows[threadIdx.x][i] = matrices[threadIdx.x * 8 + static_cast<unsigned>(i)];
   __syncthreads();
-  uint32_t x4[4], x4_trans[4], x2[2], x2_trans[2];
-  ptx::ldmatrix_x4(x4, rows[threadIdx.x]);
-  ptx::ldmatrix_x4_trans(x4_trans, rows[threadIdx.x]);
-  ptx::ldmatrix_x2(x2, rows[threadIdx.x % 16]);
-  ptx::ldmatrix_x2_trans(x2_trans, threadIdx.x < 16 ? rows[threadIdx.x] : nullptr);
-  uint32_t* mine = out + 12 * threadIdx.x;
-  for (int m = 0; m < 4; m++) {
-    mine[m] = x4[m];
-    mine[4 + m] = x4_trans[m];
-  }
-  for (int m = 0; m < 2; m++) {
-    mine[8 + m] = x2[m];
-    mine[10 + m] = x2_trans[m];
-  }
+  uint32_t r[4];
+  ptx::ldmatrix_x4(r, rows[threadIdx.x]);
+  for (int m = 0; m < 4; m++) out[4 * threadIdx.x + static_cast<unsigned>(m)] = r[m];
 }
 
 TEST_CASE("matrix loads", "[emulation]") {
   std::vector<uint16_t> matrices(32 * 8);
   std::iota(matrices.begin(), matrices.end(), uint16_t{1000});
   const DeviceArray<uint16_t> in(matrices);
-  const DeviceArray<uint32_t> out(12 * 32);
+  const DeviceArray<uint32_t> out(4 * 32);
   SR_LAUNCH(load_fragments, 1, 32, 0, 0, in, out);
   const std::vector<uint32_t> got = out.get();
   for (uint32_t lane = 0; lane < 32; lane++)
     for (uint32_t m = 0; m < 4; m++) {
       const uint32_t g = lane / 4, t = lane % 4;
       const auto element = [&](uint32_t row, uint32_t column) { return 1000 + (8 * m + row) * 8 + column; };
-      const uint32_t straight = element(g, 2 * t) | element(g, 2 * t + 1) << 16;
-      const uint32_t transposed = element(2 * t, g) | element(2 * t + 1, g) << 16;
-      CHECK(got[12 * lane + m] == straight);
-      CHECK(got[12 * lane + 4 + m] == transposed);
-      if (m < 2) {
-        CHECK(got[12 * lane + 8 + m] == straight);
-        CHECK(got[12 * lane + 10 + m] == transposed);
-      }
+      CHECK(got[4 * lane + m] == (element(g, 2 * t) | element(g, 2 * t + 1) << 16));
     }
-}
-
-// ---- Asynchronous copies ----
-
-__global__ void copy_in_two_groups(const float* x, float* seen) {
-  SR_SHARED(float, tile, [3][4]);
-  for (int i = 0; i < 4; i++) tile[0][i] = 9.0f;
-  ptx::cp_async_16(tile[0], x);
-  ptx::cp_async_commit();
-  ptx::cp_async_16(tile[1], x + 4, false);
-  ptx::cp_async_4(&tile[2][1], x + 5);
-  ptx::cp_async_commit();
-  seen[0] = tile[0][1];
-  ptx::cp_async_wait<1>();
-  seen[1] = tile[0][1];
-  seen[2] = tile[1][1];
-  ptx::cp_async_wait<0>();
-  seen[3] = tile[1][1];
-  seen[4] = tile[2][1];
-  seen[5] = tile[2][2];
-}
-
-TEST_CASE("asynchronous copies land when they are waited for", "[emulation]") {
-  const DeviceArray<float> x(std::vector<float>{1, 2, 3, 4, 5, 6, 7, 8}), seen(6);
-  SR_LAUNCH(copy_in_two_groups, 1, 1, 0, 0, x, seen);
-  const std::vector<float> s = seen.get();
-  CHECK(std::isnan(s[0]));  // not what was there before, nor what is to come
-  CHECK(s[1] == 2.0f);
-  CHECK(std::isnan(s[2]));
-  CHECK(s[3] == 0.0f);  // not valid
-  CHECK(s[4] == 6.0f);
-  CHECK(std::isnan(s[5]));
 }
 
 // ---- Numbers ----
@@ -534,7 +489,6 @@ TEST_CASE("16-bit arithmetic rounds once", "[emulation]") {
   CHECK(pair(__hlt2(a, b)) == std::vector<float>{0.0f, 1.0f});
   CHECK(__hlt2_mask(a, b) == 0xffff0000u);
   CHECK(pair(h2exp2(a)) == std::vector<float>{2.0f, 0.25f});
-  CHECK(pair(ptx::ex2_f16x2(a)) == std::vector<float>{2.0f, 0.25f});
   CHECK(__half2float(__hmax(h(NAN), h(1.0f))) == 1.0f);
   CHECK(__half2float(__hmin(h(1.0f), h(NAN))) == 1.0f);
   const float2 back = __half22float2(__float22half2_rn(make_float2(0.1f, 3.0f)));
@@ -542,13 +496,10 @@ TEST_CASE("16-bit arithmetic rounds once", "[emulation]") {
   CHECK(back.y == 3.0f);
 }
 
-TEST_CASE("fast exponentials and tf32", "[emulation]") {
-  CHECK(ptx::ex2_approx(3.0f) == 8.0f);
-  CHECK(ptx::ex2_approx(-127.0f) == 0.0f);  // subnormal results are flushed
-  CHECK(ptx::ex2_approx(-HUGE_VALF) == 0.0f);
-  CHECK(__uint_as_float(ptx::to_tf32(1.0f + 0x1p-11f)) == 1.0f + 0x1p-10f);  // ties away from zero
-  CHECK(__uint_as_float(ptx::to_tf32(-1.0f - 0x1p-11f)) == -1.0f - 0x1p-10f);
-  CHECK(__uint_as_float(ptx::to_tf32(1.0f + 0x1p-12f)) == 1.0f);
+TEST_CASE("tf32", "[emulation]") {
+  CHECK(__uint_as_float(tf32_bits(1.0f + 0x1p-11f)) == 1.0f + 0x1p-10f);  // ties away from zero
+  CHECK(__uint_as_float(tf32_bits(-1.0f - 0x1p-11f)) == -1.0f - 0x1p-10f);
+  CHECK(__uint_as_float(tf32_bits(1.0f + 0x1p-12f)) == 1.0f);
 }
 
 }  // namespace

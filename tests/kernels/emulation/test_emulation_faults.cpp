@@ -335,48 +335,22 @@ TEST_CASE("launches that CUDA refuses", "[emulation]") {
               "40000 bytes of static and 10000 of dynamic shared memory, the kernel may have 49152 in all");
 }
 
-// ---- Asynchronous copies and matrix loads ----
+// ---- Matrix loads ----
 
-__global__ void never_wait(const float* x) {
-  SR_SHARED(float, tile, [4]);
-  ptx::cp_async_16(tile, x);
-  ptx::cp_async_commit();
-}
-__global__ void wait_without_commit(const float* x) {
-  SR_SHARED(float, tile, [4]);
-  ptx::cp_async_16(tile, x);
-  ptx::cp_async_wait<0>();  // waits for groups; these copies are in none
-}
-__global__ void copy_misaligned(const float* x) {
-  SR_SHARED(float, tile, [8]);
-  ptx::cp_async_16(tile, x + 1);
-}
-__global__ void copy_to_registers(const float* x) {
-  float local[4];
-  ptx::cp_async_4(local, x);
-}
 __global__ void load_misaligned() {
   SR_SHARED(uint16_t, rows, [32][9]);
   uint32_t r[4];
   ptx::ldmatrix_x4(r, rows[threadIdx.x]);
 }
 __global__ void load_from_device_memory(const float* x) {
-  uint32_t r[2];
-  ptx::ldmatrix_x2(r, x);
+  uint32_t r[4];
+  ptx::ldmatrix_x4(r, x);
 }
 
-TEST_CASE("misused copies and loads", "[emulation]") {
-  check_fault([] { SR_LAUNCH(never_wait, 1, 1, 0, 0, device_floats(8)); },
-              "a thread exits with cp.async copies that it never waited for");
-  check_fault([] { SR_LAUNCH(wait_without_commit, 1, 1, 0, 0, device_floats(8)); },
-              "a thread exits with cp.async copies that it never waited for");
-  check_fault([] { SR_LAUNCH(copy_misaligned, 1, 1, 0, 0, device_floats(8)); },
-              "cp_async_16: an address is not aligned to 16 bytes");
-  check_fault([] { SR_LAUNCH(copy_to_registers, 1, 1, 0, 0, device_floats(8)); },
-              "cp_async_4: the target is not in shared memory");
+TEST_CASE("misused matrix loads", "[emulation]") {
   check_fault([] { SR_LAUNCH(load_misaligned, 1, 32, 0, 0); }, "ldmatrix_x4: the row is not aligned to 16 bytes");
   check_fault([] { SR_LAUNCH(load_from_device_memory, 1, 32, 0, 0, device_floats(8)); },
-              "ldmatrix_x2: the row is not in shared memory");
+              "ldmatrix_x4: the row is not in shared memory");
 }
 
 __global__ void use_tensor_cores(float* y) {
