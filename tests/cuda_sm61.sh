@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Pascal (sm_61: GTX 1080 Ti and its like) is compiled by CUDA 12 and older only. Where the toolkit is newer, clang still
-# makes device code for it out of the same sources, which keeps them honest: every kernel becomes PTX of sm_61. The
-# kernels for tensor cores, which Pascal has none of, are left out.
+# makes device code for it out of the same sources, which keeps them honest: every kernel becomes PTX of sm_61. Left out
+# are the kernels for tensor cores, which Pascal has none of, and the files that are host code alone.
 # Exit code 77 (skipped) where there is no clang 19 or no CUDA Toolkit.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,4 +26,4 @@ compile() {
 }
 export -f compile
 export clang nvcc folder
-printf '%s\n' kernels/cuda/*.cu | grep -v '_library\|_tensor' | xargs -P 2 -I{} bash -c 'compile {}'
+printf '%s\n' kernels/cuda/*.cu | grep -Ev '(_tensor|_library|/api|/conv3d|/fft|/nccl)\.cu$' | xargs -P 2 -I{} bash -c 'compile {}'

@@ -153,7 +153,8 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
   void release() {
     if (communicator_) ops_.leave(communicator_);
     if (stream_) api_.destroy_stream(stream_);
-    communicator_ = stream_ = nullptr;
+    communicator_ = nullptr;
+    stream_ = nullptr;
   }
 
   void join_ranks() {

@@ -1,6 +1,7 @@
 // What the kernels of weights' gradients share: their arguments, and how a batch is shared out among blocks.
 #pragma once
 
+#include "kernels/cuda/conv3d.h"
 #include "kernels/cuda/quads.cuh"
 
 namespace sr::cuda {

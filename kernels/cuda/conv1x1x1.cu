@@ -8,8 +8,9 @@
 // channels at a time, read by the whole warp at once: CO / 4 reads to CO * VOXELS multiply-adds. The combination reads
 // everything once and multiplies once: bound by device memory.
 //
-// Backward (epilogue_cuda.cuh), inputs may also be an image of gradients, that of the combination.
-#include "kernels/cuda/conv3d.h"
+// Backward (kernels/cuda/epilogue.cuh), inputs may also be an image of gradients, that of the combination.
+#include "kernels/cuda/check.h"
+#include "kernels/cuda/conv3d_kernels.h"
 #include "kernels/cuda/epilogue.cuh"
 
 namespace sr::cuda {
@@ -118,7 +119,7 @@ template <class T, int CO, bool kBackward = false>
 void launch(const Arguments& a, int n_patches, Stream stream) {
   const dim3 grid(static_cast<unsigned>(blocks_of<CO>(a.x.size)), static_cast<unsigned>(a.co / CO),
                   static_cast<unsigned>(n_patches));
-  SR_LAUNCH((conv1x1x1<T, CO, kBackward>), grid, dim3(kThreads), 0, static_cast<cudaStream_t>(stream), a);
+  SR_LAUNCH((conv1x1x1<T, CO, kBackward>), grid, dim3(kThreads), 0, stream, a);
 }
 
 }  // namespace
@@ -134,25 +135,27 @@ void conv1x1x1_pack(const ConvWeights& conv, float* packed) {
       packed[(int64_t{co / group} * conv.ci + ci) * group + co % group] = conv.weight[int64_t{co} * conv.ci + ci];
 }
 
-void conv1x1x1_forward(const Conv3dForward& f, Stream stream) {
+Result conv1x1x1_forward(const Conv3dForward& f, Stream stream) {
   const Arguments a = {arguments_of<float>(f), f.y.image, {}};
   const int n = f.x.maps.n_patches;
   with_storage(f.precision, [&](auto zero) {
     using T = decltype(zero);
-    // Of what is stored in 2 bytes, tensor cores make all layers but the combination (kernels/cuda/api.cu).
+    // Of what is stored in 2 bytes, tensor cores make all layers but the combination (kernels/cuda/conv3d.cu).
     if constexpr (sizeof(T) == 2)
       launch<T, 1>(a, n, stream);
     else
       with_group(f.shape.co, [&](auto group) { launch<T, group()>(a, n, stream); });
   });
+  return launched("convolution");
 }
 
-void conv1x1x1_backward(const Conv3dBackwardData& b, Stream stream) {
+Result conv1x1x1_backward(const Conv3dBackwardData& b, Stream stream) {
   Arguments a = {arguments_of(b), b.dy.image, target_of(b)};
   a.x.size = b.f.size;  // an image has no maps that say it
   with_group(b.shape.co, [&](auto group) {
     if constexpr (group() > 1) launch<float, group(), true>(a, b.f.n_patches, stream);
   });
+  return launched("the gradient of a convolution");
 }
 
 }  // namespace sr::cuda

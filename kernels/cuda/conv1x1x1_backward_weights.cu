@@ -7,7 +7,8 @@
 // the inputs lie side by side in a warp and those of the gradients are shared. The slices are added up at the end in
 // their order. Shares are cut from the batch's voxels, whatever the GPU: sums are always taken in one order.
 #include "kernels/cuda/backward_weights.cuh"
-#include "kernels/cuda/conv3d.h"
+#include "kernels/cuda/check.h"
+#include "kernels/cuda/conv3d_kernels.h"
 
 namespace sr::cuda {
 namespace {
@@ -106,7 +107,7 @@ template <int CO>
 void launch(const GradientArguments& a, Stream stream) {
   const dim3 grid(static_cast<unsigned>(conv1x1x1_gradient_parts(a.size, a.n_patches)),
                   static_cast<unsigned>(tiles(a.ci, 4 * kInQuads)), static_cast<unsigned>(tiles(a.co, CO)));
-  SR_LAUNCH(conv1x1x1_gradient<CO>, grid, dim3(threads_of<CO>), 0, static_cast<cudaStream_t>(stream), a);
+  SR_LAUNCH(conv1x1x1_gradient<CO>, grid, dim3(threads_of<CO>), 0, stream, a);
 }
 
 }  // namespace
@@ -115,9 +116,10 @@ int conv1x1x1_gradient_parts(Size3 patch, int n_patches) {
   return shares_of(steps_of(patch) * n_patches);
 }
 
-void conv1x1x1_gradient(const Conv3dBackwardWeights& b, Stream stream) {
+Result conv1x1x1_gradient(const Conv3dBackwardWeights& b, Stream stream) {
   const GradientArguments a = arguments_of(b);
   with_constant<4, 8, 16, 24>(group_of(b.shape.co), [&](auto group) { launch<group()>(a, stream); });
+  return launched("the gradient of weights");
 }
 
 }  // namespace sr::cuda

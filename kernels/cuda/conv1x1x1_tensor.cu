@@ -20,7 +20,8 @@
 // way (1 kB from NT = 6 on); 3.35 TB/s at 700 ns are 18 kB a multiprocessor.
 #include <type_traits>
 
-#include "kernels/cuda/conv3d.h"
+#include "kernels/cuda/check.h"
+#include "kernels/cuda/conv3d_kernels.h"
 #include "kernels/cuda/tensor.cuh"
 
 namespace sr::cuda {
@@ -196,7 +197,7 @@ template <Precision P, int NT>
 void launch(const Arguments& a, Stream stream) {
   const dim3 grid(static_cast<unsigned>(blocks_of<P, NT>(a.x.size)), static_cast<unsigned>(groups_of(a.co)),
                   static_cast<unsigned>(a.x.n_patches));
-  SR_LAUNCH((conv1x1x1_tensor<P, NT>), grid, dim3(kThreads), 0, static_cast<cudaStream_t>(stream), a);
+  SR_LAUNCH((conv1x1x1_tensor<P, NT>), grid, dim3(kThreads), 0, stream, a);
 }
 
 }  // namespace
@@ -234,10 +235,11 @@ void conv1x1x1_tensor_pack(const ConvWeights& conv, Precision precision, void* p
   });
 }
 
-void conv1x1x1_tensor_forward(const Conv3dForward& f, Stream stream) {
+Result conv1x1x1_tensor_forward(const Conv3dForward& f, Stream stream) {
   const Arguments a = arguments_of<uint2>(f);
   with_operand(f.precision,
                [&](auto p) { with_n_tiles(f.shape.co, [&](auto n_tiles) { launch<p(), n_tiles()>(a, stream); }); });
+  return launched("convolution");
 }
 
 }  // namespace sr::cuda

@@ -1,57 +1,63 @@
-// The convolutions of the CUDA backend, one file each; kernels/cuda/api.cu picks one by shape and precision.
-// Formula: kernels/conv3d.h. Layouts: kernels/cuda/api.h. Launches only; errors are asked for by the caller.
+// The convolutions of a layer on a GPU, forward and backward. Which kernel makes it is chosen by shape and precision
+// (kernels/cuda/conv3d.cu); the kernels lie in a file each (kernels/cuda/conv3d_kernels.h). Formulas: kernels/conv3d.h
+// and kernels/conv3d_backward.h. Layouts: kernels/cuda/types.h.
 #pragma once
 
-#include "kernels/cuda/api.h"
+#include "kernels/cuda/types.h"
 
 namespace sr::cuda {
 
-// 3x3x3, ci a multiple of 4, co a multiple of 4 or 1; 1 only with f16 and bf16.
-int conv3x3x3_direct_parts(Size3 patch);
-void conv3x3x3_direct_pack(const ConvWeights& conv, float* packed);
-void conv3x3x3_direct_forward(const Conv3dForward& conv, Stream stream);
-void conv3x3x3_direct_backward(const Conv3dBackwardData& conv, Stream stream);
+// y = conv(prologue(x)) + bias, and the sums of y's channels: partial_sums[((p * co + c) * n_parts + part) * 2 + {0,
+// 1}] receives sum and sum of squares of the voxels of each part of the patch, n_parts = conv3d_parts(); null: nobody
+// asks.
+struct Conv3dForward {
+  Precision precision;
+  ConvWeights shape;           // ci, co, size; its pointers are not used
+  const void* packed_weights;  // device memory, packed by conv3d_pack
+  const float* bias;           // device memory [co], or null
+  Operand x, y;
+  DevicePrologue prologue;
+  float* partial_sums;
+};
 
-// The first layer: 3x3x3, one channel in (an image), co a multiple of 4.
-int conv3x3x3_stem_parts(Size3 patch);
-void conv3x3x3_stem_pack(const ConvWeights& conv, float* packed);  // 27 co floats
-void conv3x3x3_stem_forward(const Conv3dForward& conv, Stream stream);
-void conv3x3x3_stem_backward(const Conv3dBackwardData& conv,
-                             Stream stream);  // of the transposed shape, as all of these
+// Gradients of a convolution's inputs: da = conv(dy, transposed weights), then, in the epilogue, dt = da act'(t) and
+// g[x] += scale dt (or =). partial_sums as in Conv3dForward, of dt and dt x instead of y and y^2; partial_slopes[(p *
+// n_parts + part) * x.count + c] receives sums of da t where t < 0; null: nobody asks. Features and gradients are
+// float32 and lie in two FeatureMaps of one shape.
+struct Conv3dBackwardData {
+  ConvWeights shape;           // of the transposed convolution: ci channels of y to co channels of x
+  const void* packed_weights;  // transposed_weights(), packed by conv3d_pack
+  Operand dy;                  // channels y of the gradients, or an image of gradients
+  FeatureMaps f, g;            // features, gradients
+  Channels x;
+  DevicePrologue prologue;  // of the forward pass
+  bool accumulate;
+  float* partial_sums;
+  float* partial_slopes;
+};
 
-// 1x1x1: compressors and bottlenecks, co a multiple of 4, and the combination, co = 1 into an image; the
-// latter only with f16 and bf16.
-int conv1x1x1_parts(const ConvWeights& shape, Size3 patch);
-void conv1x1x1_pack(const ConvWeights& conv, float* packed);  // ci co floats
-void conv1x1x1_forward(const Conv3dForward& conv, Stream stream);
-void conv1x1x1_backward(const Conv3dBackwardData& conv, Stream stream);  // the gradient may be an image
+// Gradients of a convolution's weights, over all patches: partial[part][co][ci][tap], n_parts = gradient_parts().
+struct Conv3dBackwardWeights {
+  ConvWeights shape;  // of the forward convolution; its pointers are not used
+  Size3 patch;
+  int n_patches;
+  Operand x;  // features, or the image
+  DevicePrologue prologue;
+  Operand dy;  // gradients, or an image of gradients
+  float* partial;
+};
 
-// 3x3x3 on tensor cores: f16, bf16 or tf32, ci and co multiples of 4.
-int conv3x3x3_tensor_parts(Size3 patch);
-int64_t conv3x3x3_tensor_packed_bytes(const ConvWeights& shape, Precision precision);
-void conv3x3x3_tensor_pack(const ConvWeights& conv, Precision precision, void* packed);
-void conv3x3x3_tensor_forward(const Conv3dForward& conv, Stream stream);
+// Null, or why the convolution is not offered on the device in use ("its channel counts are no multiples of 4", "bf16
+// needs compute capability 8.0 or newer").
+const char* supports(const ConvWeights& shape, Precision precision);
 
-// 1x1x1 on tensor cores: f16, bf16 or tf32, ci and co multiples of 4.
-int conv1x1x1_tensor_parts(const ConvWeights& shape, Precision precision, Size3 patch);
-int64_t conv1x1x1_tensor_packed_bytes(const ConvWeights& shape, Precision precision);
-void conv1x1x1_tensor_pack(const ConvWeights& conv, Precision precision, void* packed);
-void conv1x1x1_tensor_forward(const Conv3dForward& conv, Stream stream);
+int64_t conv3d_packed_bytes(const ConvWeights& shape, Precision precision);
+void conv3d_pack(const ConvWeights& conv, Precision precision, void* host_packed);
+int conv3d_parts(const ConvWeights& shape, Precision precision, Size3 patch);
+Result conv3d_forward(const Conv3dForward& conv, Stream stream);
 
-// 5x5x5 and 9x9x9, of one channel in or one out, the others a multiple of 4; an image in and an image out are float32
-// in every precision.
-int conv3d_wide_parts(Size3 patch);
-void conv3d_wide_pack(const ConvWeights& conv, float* packed);  // size^3 ci co floats
-void conv3d_wide_forward(const Conv3dForward& conv, Stream stream);
-void conv3d_wide_backward(const Conv3dBackwardData& conv, Stream stream);  // of an image of gradients
-
-// Gradients of weights, float32. x: channels, a multiple of 4, or with 3x3x3 and more an image; dy: channels, a
-// multiple of 4, or an image; of 5x5x5 and 9x9x9 one of them an image. partial[part][co][ci][tap], *_parts() parts.
-int conv3x3x3_gradient_parts(Size3 patch, int n_patches);
-void conv3x3x3_gradient(const Conv3dBackwardWeights& conv, Stream stream);
-int conv1x1x1_gradient_parts(Size3 patch, int n_patches);
-void conv1x1x1_gradient(const Conv3dBackwardWeights& conv, Stream stream);
-int conv3d_wide_gradient_parts(Size3 patch, int n_patches);
-void conv3d_wide_gradient(const Conv3dBackwardWeights& conv, Stream stream);
+Result conv3d_backward_data(const Conv3dBackwardData& conv, Stream stream);
+int gradient_parts(const ConvWeights& shape, Size3 patch, int n_patches);
+Result conv3d_backward_weights(const Conv3dBackwardWeights& conv, Stream stream);
 
 }  // namespace sr::cuda

@@ -19,8 +19,9 @@
 // is a neighbour of nine weights, by three broadcast reads, to 54 multiply-adds. No more of the tile than one plane is
 // ever there, so that two blocks and more find room on every GPU. At the end the four warps' sums are added.
 //
-// Backward, the first brings the gradient of an image to the channels that it was made of (epilogue_cuda.cuh).
-#include "kernels/cuda/conv3d.h"
+// Backward, the first brings the gradient of an image to the channels that it was made of (kernels/cuda/epilogue.cuh).
+#include "kernels/cuda/check.h"
+#include "kernels/cuda/conv3d_kernels.h"
 #include "kernels/cuda/epilogue.cuh"
 
 namespace sr::cuda {
@@ -141,8 +142,7 @@ template <class T, int kSize, int CO, bool kBackward = false>
 void launch_from_image(const ImageArguments& a, Stream stream) {
   const dim3 grid(static_cast<unsigned>(blocks_of(a.y.size)), static_cast<unsigned>(a.co / CO),
                   static_cast<unsigned>(a.y.n_patches));
-  SR_LAUNCH((conv3d_from_image<T, kSize, CO, kBackward>), grid, dim3(kThreads), 0, static_cast<cudaStream_t>(stream),
-            a);
+  SR_LAUNCH((conv3d_from_image<T, kSize, CO, kBackward>), grid, dim3(kThreads), 0, stream, a);
 }
 
 // ---- to an image ----
@@ -274,7 +274,7 @@ void conv3d_wide_pack(const ConvWeights& conv, float* packed) {
           conv.weight[int64_t{co} * conv.ci * taps + i];
 }
 
-void conv3d_wide_forward(const Conv3dForward& f, Stream stream) {
+Result conv3d_wide_forward(const Conv3dForward& f, Stream stream) {
   with_storage(f.precision, [&](auto zero) {
     using T = decltype(zero);
     with_size(f.shape.size, [&](auto kernel) {
@@ -284,18 +284,20 @@ void conv3d_wide_forward(const Conv3dForward& f, Stream stream) {
       } else {
         const ToImage a = {arguments_of<float>(f), f.y.image};
         const dim3 grid(static_cast<unsigned>(blocks_of(a.x.size)), 1, static_cast<unsigned>(a.x.n_patches));
-        SR_LAUNCH((conv3d_to_image<T, kernel()>), grid, dim3(kToThreads), 0, static_cast<cudaStream_t>(stream), a);
+        SR_LAUNCH((conv3d_to_image<T, kernel()>), grid, dim3(kToThreads), 0, stream, a);
       }
     });
   });
+  return launched("convolution");
 }
 
-void conv3d_wide_backward(const Conv3dBackwardData& b, Stream stream) {
+Result conv3d_wide_backward(const Conv3dBackwardData& b, Stream stream) {
   const ImageArguments a = image_arguments_of(b);
   with_size(b.shape.size, [&](auto kernel) {
     with_constant<4, 8>(group_of(a.co),
                         [&](auto group) { launch_from_image<float, kernel(), group(), true>(a, stream); });
   });
+  return launched("the gradient of a convolution");
 }
 
 }  // namespace sr::cuda

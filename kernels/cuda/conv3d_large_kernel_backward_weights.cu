@@ -12,7 +12,8 @@
 //
 // Shares are cut from the batch's tiles, whatever the GPU: sums are always taken in one order.
 #include "kernels/cuda/backward_weights.cuh"
-#include "kernels/cuda/conv3d.h"
+#include "kernels/cuda/check.h"
+#include "kernels/cuda/conv3d_kernels.h"
 
 namespace sr::cuda {
 namespace {
@@ -145,7 +146,7 @@ int conv3d_wide_gradient_parts(Size3 patch, int n_patches) {
   return shares_of(tiles_of(patch) * n_patches);
 }
 
-void conv3d_wide_gradient(const Conv3dBackwardWeights& b, Stream stream) {
+Result conv3d_wide_gradient(const Conv3dBackwardWeights& b, Stream stream) {
   const bool to_image = b.dy.image != nullptr;
   const Operand& channels = to_image ? b.x : b.dy;
   const Arguments a = {.image = to_image ? b.dy.image : b.x.image,
@@ -161,10 +162,10 @@ void conv3d_wide_gradient(const Conv3dBackwardWeights& b, Stream stream) {
     with_constant<4, 8>(group_of(a.n_channels), [&](auto group) {
       const dim3 grid(static_cast<unsigned>(conv3d_wide_gradient_parts(a.size, a.n_patches)),
                       static_cast<unsigned>(size()), static_cast<unsigned>(a.n_channels / group()));
-      SR_LAUNCH((conv3d_wide_gradient<size(), group()>), grid, dim3(threads_of<size()>), 0,
-                static_cast<cudaStream_t>(stream), a);
+      SR_LAUNCH((conv3d_wide_gradient<size(), group()>), grid, dim3(threads_of<size()>), 0, stream, a);
     });
   });
+  return launched("the gradient of weights");
 }
 
 }  // namespace sr::cuda

@@ -10,7 +10,8 @@
 //
 // Shares are cut from the batch's tiles, whatever the GPU: sums are always taken in one order.
 #include "kernels/cuda/backward_weights.cuh"
-#include "kernels/cuda/conv3d.h"
+#include "kernels/cuda/check.h"
+#include "kernels/cuda/conv3d_kernels.h"
 
 namespace sr::cuda {
 namespace {
@@ -142,7 +143,7 @@ template <int CO>
 void launch(const GradientArguments& a, Stream stream) {
   const dim3 grid(static_cast<unsigned>(conv3x3x3_gradient_parts(a.size, a.n_patches)),
                   static_cast<unsigned>(tiles(a.ci, 4)), static_cast<unsigned>(a.co / CO));
-  SR_LAUNCH(conv3x3x3_gradient<CO>, grid, dim3(kThreads), 0, static_cast<cudaStream_t>(stream), a);
+  SR_LAUNCH(conv3x3x3_gradient<CO>, grid, dim3(kThreads), 0, stream, a);
 }
 
 }  // namespace
@@ -151,9 +152,10 @@ int conv3x3x3_gradient_parts(Size3 patch, int n_patches) {
   return shares_of(tiles_of(patch) * n_patches);
 }
 
-void conv3x3x3_gradient(const Conv3dBackwardWeights& b, Stream stream) {
+Result conv3x3x3_gradient(const Conv3dBackwardWeights& b, Stream stream) {
   const GradientArguments a = arguments_of(b);
   with_constant<1, 4, 8, 12, 16>(group_of(b.shape.co), [&](auto group) { launch<group()>(a, stream); });
+  return launched("the gradient of weights");
 }
 
 }  // namespace sr::cuda

@@ -14,9 +14,10 @@
 // multiply-adds to 8 + 27 reads. The pitch of 28 floats puts the rows of neighbouring threads (two rows apart: 56 = 24
 // mod 32) on banks that follow one another, so the 16-byte reads of a warp are free of conflicts.
 //
-// The gradient of the data is the same convolution with transposed weights; another epilogue (epilogue_cuda.cuh) takes
-// its result through ELU onto the gradients that are there.
-#include "kernels/cuda/conv3d.h"
+// The gradient of the data is the same convolution with transposed weights; another epilogue
+// (kernels/cuda/epilogue.cuh) takes its result through ELU onto the gradients that are there.
+#include "kernels/cuda/check.h"
+#include "kernels/cuda/conv3d_kernels.h"
 #include "kernels/cuda/epilogue.cuh"
 
 namespace sr::cuda {
@@ -164,17 +165,13 @@ template <class T, int CO, bool kBackward = false>
 void launch(const Arguments& a, Size3 size, int n_patches, Stream stream) {
   const dim3 grid(static_cast<unsigned>(blocks_of(size)), static_cast<unsigned>(a.co / CO),
                   static_cast<unsigned>(n_patches));
-  SR_LAUNCH((conv3x3x3_direct<T, CO, kBackward>), grid, dim3(kThreads), 0, static_cast<cudaStream_t>(stream), a);
+  SR_LAUNCH((conv3x3x3_direct<T, CO, kBackward>), grid, dim3(kThreads), 0, stream, a);
 }
 
 }  // namespace
 
 int conv3x3x3_direct_parts(Size3 patch) {
   return blocks_of(patch);
-}
-
-int64_t conv3x3x3_direct_packed_elements(const ConvWeights& shape) {
-  return int64_t{27} * shape.ci * shape.co;
 }
 
 void conv3x3x3_direct_pack(const ConvWeights& conv, float* packed) {
@@ -186,24 +183,26 @@ void conv3x3x3_direct_pack(const ConvWeights& conv, float* packed) {
             conv.weight[(int64_t{co} * conv.ci + ci) * 27 + tap];
 }
 
-void conv3x3x3_direct_forward(const Conv3dForward& f, Stream stream) {
+Result conv3x3x3_direct_forward(const Conv3dForward& f, Stream stream) {
   const Arguments a = {arguments_of<float>(f), f.y.image, {}};
   const Size3 size = f.x.maps.size;
   const int n = f.x.maps.n_patches;
   with_storage(f.precision, [&](auto zero) {
     using T = decltype(zero);
-    // Of what is stored in 2 bytes, tensor cores make all layers but this one (kernels/cuda/api.cu).
+    // Of what is stored in 2 bytes, tensor cores make all layers but this one (kernels/cuda/conv3d.cu).
     if constexpr (sizeof(T) == 2) return launch<T, 1>(a, size, n, stream);
     with_constant<1, 4, 8, 12, 16>(group_of(f.shape.co), [&](auto group) { launch<T, group()>(a, size, n, stream); });
   });
+  return launched("convolution");
 }
 
-void conv3x3x3_direct_backward(const Conv3dBackwardData& b, Stream stream) {
+Result conv3x3x3_direct_backward(const Conv3dBackwardData& b, Stream stream) {
   const Arguments a = {arguments_of(b), nullptr, target_of(b)};
   const Size3 size = b.f.size;
   const int n = b.f.n_patches;
   with_constant<4, 8, 12, 16>(group_of(b.shape.co),
                               [&](auto group) { launch<float, group(), true>(a, size, n, stream); });
+  return launched("the gradient of a convolution");
 }
 
 }  // namespace sr::cuda

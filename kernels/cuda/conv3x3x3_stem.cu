@@ -4,8 +4,9 @@
 //
 // 27 multiply-adds to every value written: bound by the writing. A thread makes all CO channels of one voxel; a block
 // is 32 x 4 voxels of a plane, whose 34 x 6 x 3 neighbourhood lies in shared memory. Backward, it brings the gradient
-// of an image to the channels that "-r" made the image of (epilogue_cuda.cuh).
-#include "kernels/cuda/conv3d.h"
+// of an image to the channels that "-r" made the image of (kernels/cuda/epilogue.cuh).
+#include "kernels/cuda/check.h"
+#include "kernels/cuda/conv3d_kernels.h"
 #include "kernels/cuda/epilogue.cuh"
 
 namespace sr::cuda {
@@ -75,7 +76,7 @@ template <class T, int CO, bool kBackward = false>
 void launch(const ImageArguments& a, Stream stream) {
   const dim3 grid(static_cast<unsigned>(blocks_of(a.y.size)), static_cast<unsigned>(a.co / CO),
                   static_cast<unsigned>(a.y.n_patches));
-  SR_LAUNCH((conv3x3x3_stem<T, CO, kBackward>), grid, dim3(kThreads), 0, static_cast<cudaStream_t>(stream), a);
+  SR_LAUNCH((conv3x3x3_stem<T, CO, kBackward>), grid, dim3(kThreads), 0, stream, a);
 }
 
 }  // namespace
@@ -91,17 +92,19 @@ void conv3x3x3_stem_pack(const ConvWeights& conv, float* packed) {
       packed[(co / group * 27 + tap) * group + co % group] = conv.weight[co * 27 + tap];
 }
 
-void conv3x3x3_stem_forward(const Conv3dForward& f, Stream stream) {
+Result conv3x3x3_stem_forward(const Conv3dForward& f, Stream stream) {
   const ImageArguments a = image_arguments_of(f);
   with_storage(f.precision, [&](auto zero) {
     using T = decltype(zero);
     with_constant<4, 8, 16, 24>(group_of(a.co), [&](auto group) { launch<T, group()>(a, stream); });
   });
+  return launched("convolution");
 }
 
-void conv3x3x3_stem_backward(const Conv3dBackwardData& b, Stream stream) {
+Result conv3x3x3_stem_backward(const Conv3dBackwardData& b, Stream stream) {
   const ImageArguments a = image_arguments_of(b);
   with_constant<4, 8, 16, 24>(group_of(a.co), [&](auto group) { launch<float, group(), true>(a, stream); });
+  return launched("the gradient of a convolution");
 }
 
 }  // namespace sr::cuda

@@ -33,7 +33,8 @@
 // Where a chunk's channels end early, what is missing is zero; a warp with nothing inside the patch does not multiply.
 #include <type_traits>
 
-#include "kernels/cuda/conv3d.h"
+#include "kernels/cuda/check.h"
+#include "kernels/cuda/conv3d_kernels.h"
 #include "kernels/cuda/tensor.cuh"
 
 namespace sr::cuda {
@@ -222,7 +223,7 @@ template <Precision P, int NT>
 void launch(const Arguments& a, Stream stream) {
   const dim3 grid(static_cast<unsigned>(blocks_of(a.x.size)), static_cast<unsigned>(groups_of(a.co)),
                   static_cast<unsigned>(a.x.n_patches));
-  SR_LAUNCH((conv3x3x3_tensor<P, NT>), grid, dim3(kThreads), 0, static_cast<cudaStream_t>(stream), a);
+  SR_LAUNCH((conv3x3x3_tensor<P, NT>), grid, dim3(kThreads), 0, stream, a);
 }
 
 int chunks_of(int ci, Precision precision) {
@@ -264,7 +265,7 @@ void conv3x3x3_tensor_pack(const ConvWeights& conv, Precision precision, void* p
   });
 }
 
-void conv3x3x3_tensor_forward(const Conv3dForward& f, Stream stream) {
+Result conv3x3x3_tensor_forward(const Conv3dForward& f, Stream stream) {
   const Arguments a = arguments_of<uint2>(f);
   with_operand(f.precision, [&](auto p) {
     switch (n_tiles_of(f.shape.co)) {
@@ -276,6 +277,7 @@ void conv3x3x3_tensor_forward(const Conv3dForward& f, Stream stream) {
         return launch<p(), 3>(a, stream);
     }
   });
+  return launched("convolution");
 }
 
 }  // namespace sr::cuda

@@ -2,6 +2,7 @@
 // are da of a data gradient, takes them on to the gradients. Either way their sums grow.
 #pragma once
 
+#include "kernels/cuda/conv3d.h"
 #include "kernels/cuda/quads.cuh"
 
 namespace sr::cuda {
@@ -87,7 +88,7 @@ __device__ __forceinline__ void add_slopes(const GradientTarget& from, int patch
   }
 }
 
-// Writes sums that thread 0 has to partial_slopes (kernels/cuda/training_api.h).
+// Writes sums that thread 0 has to partial_slopes (kernels/cuda/conv3d.h).
 template <int N>
 __device__ __forceinline__ void store_slopes(const float (&sum)[N], float* partial_slopes, int patch, int n_channels,
                                              int first) {

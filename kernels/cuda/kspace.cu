@@ -1,5 +1,5 @@
+#include "kernels/cuda/check.h"
 #include "kernels/cuda/kspace.h"
-#include "kernels/cuda/portability.h"
 
 namespace sr::cuda {
 namespace {
@@ -66,16 +66,19 @@ dim3 blocks(const LineBlock& block) {
 
 }  // namespace
 
-void gather_lines(const AxisLines& from, const LineBlock& to, Stream stream) {
-  SR_LAUNCH(gather_lines_kernel, blocks(to), dim3(kThreads), 0, static_cast<cudaStream_t>(stream), from, to);
+Result gather_lines(const AxisLines& from, const LineBlock& to, Stream stream) {
+  SR_LAUNCH(gather_lines_kernel, blocks(to), dim3(kThreads), 0, stream, from, to);
+  return launched("gathering lines");
 }
 
-void crop_lines(const LineBlock& spectra, const LineBlock& kept, Stream stream) {
-  SR_LAUNCH(crop_kernel, blocks(kept), dim3(kThreads), 0, static_cast<cudaStream_t>(stream), spectra, kept);
+Result crop_lines(const LineBlock& spectra, const LineBlock& kept, Stream stream) {
+  SR_LAUNCH(crop_kernel, blocks(kept), dim3(kThreads), 0, stream, spectra, kept);
+  return launched("cutting spectra");
 }
 
-void scatter_lines(const LineBlock& from, const AxisLines& to, Stream stream) {
-  SR_LAUNCH(scatter_kernel, blocks(from), dim3(kThreads), 0, static_cast<cudaStream_t>(stream), from, to);
+Result scatter_lines(const LineBlock& from, const AxisLines& to, Stream stream) {
+  SR_LAUNCH(scatter_kernel, blocks(from), dim3(kThreads), 0, stream, from, to);
+  return launched("scattering lines");
 }
 
 }  // namespace sr::cuda

@@ -1,7 +1,8 @@
+#include "kernels/cuda/limits.h"
+
 #include <algorithm>
 
-#include "kernels/cuda/limits.h"
-#include "kernels/cuda/portability.h"
+#include "kernels/cuda/check.h"
 
 namespace sr::cuda {
 namespace {
@@ -44,9 +45,7 @@ double best_seconds(F run) {
   return best * 1e-3;
 }
 
-}  // namespace
-
-Result measure_limits(double* gflops, double* gbytes_per_s) {
+Result measure(double* gflops, double* gbytes_per_s) {
   *gflops = *gbytes_per_s = 0;
   int device = 0;
   cudaDeviceProp properties;
@@ -77,6 +76,14 @@ Result measure_limits(double* gflops, double* gbytes_per_s) {
   *gflops = 2e-9 * kChains * n_steps * kThreads * static_cast<double>(blocks) / fma_seconds;
   *gbytes_per_s = 2e-9 * static_cast<double>(kCopyBytes) / copy_seconds;
   return Result::ok;
+}
+
+}  // namespace
+
+Result measure_limits(double* gflops, double* gbytes_per_s) {
+  const Result r = measure(gflops, gbytes_per_s);
+  if (r != Result::ok) fail("measuring the GPU", cudaGetErrorString(cudaGetLastError()));
+  return r;
 }
 
 }  // namespace sr::cuda

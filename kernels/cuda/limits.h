@@ -1,7 +1,7 @@
 // What the GPU in use can do at most: the yardsticks of the benchmarks.
 #pragma once
 
-#include "kernels/cuda/api.h"
+#include "kernels/cuda/types.h"
 
 namespace sr::cuda {
 

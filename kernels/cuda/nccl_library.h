@@ -4,14 +4,14 @@
 
 #include <cstddef>
 
+#include "kernels/cuda/nccl.h"
 #include "kernels/cuda/portability.h"
 
 namespace sr::cuda {
 
 struct NcclId {  // ncclUniqueId
-  char bytes[128];
+  char bytes[communicator_id_bytes];
 };
-using NcclComm = void*;  // ncclComm_t
 
 inline constexpr int nccl_success = 0;                 // ncclResult_t
 inline constexpr int nccl_float = 7, nccl_double = 8;  // ncclDataType_t
@@ -19,15 +19,15 @@ inline constexpr int nccl_sum = 0;                     // ncclRedOp_t
 
 struct NcclLibrary {
   int (*get_unique_id)(NcclId* id);
-  int (*init_rank)(NcclComm* comm, int n_ranks, NcclId id, int rank);
-  int (*all_reduce)(const void* send, void* receive, size_t count, int type, int op, NcclComm comm,
+  int (*init_rank)(Communicator* comm, int n_ranks, NcclId id, int rank);
+  int (*all_reduce)(const void* send, void* receive, size_t count, int type, int op, Communicator comm,
                     cudaStream_t stream);
-  int (*destroy)(NcclComm comm);
+  int (*destroy)(Communicator comm);
   const char* (*error_string)(int result);
 };
 
 // The library, opened when it is first asked for, or null and one clause that says why not. From any thread. In the
-// plugin it is NVIDIA's (nccl_library_cuda.cu); the emulation puts a stand-in there (kernels/emulation/nccl.cpp).
+// plugin it is NVIDIA's (nccl_library.cu); the emulation puts a stand-in there (kernels/emulation/nccl.cpp).
 const NcclLibrary* nccl_library(const char** why_not);
 
 }  // namespace sr::cuda

@@ -9,7 +9,7 @@
 #include "kernels/cuda/norm_lrelu.h"
 
 #include "kernels/cuda/block_sum.cuh"
-#include "kernels/cuda/portability.h"
+#include "kernels/cuda/check.h"
 
 namespace sr::cuda {
 namespace {
@@ -258,15 +258,14 @@ NormArguments arguments_of(const NormLrelu& layer, int n, NormParameters<float> 
 
 template <Pass PASS>
 void run_pass(const NormArguments& a, Stream stream) {
-  const auto s = static_cast<cudaStream_t>(stream);
   const dim3 warps = blocks_for(int64_t{a.n} * a.layer.channels * a.runs, kWarps);
   const bool trained = a.gradients.dbeta != nullptr, has_sums = a.layer.normalised || trained;
-  if (has_sums) SR_LAUNCH(norm_sums_kernel<PASS>, warps, dim3(kThreads), 0, s, a);
-  SR_LAUNCH(norm_settle_kernel<PASS>, dim3(static_cast<unsigned>(a.n)), dim3(kThreads), 0, s, a, has_sums);
-  SR_LAUNCH(norm_apply_kernel<PASS>, warps, dim3(kThreads), 0, s, a);
+  if (has_sums) SR_LAUNCH(norm_sums_kernel<PASS>, warps, dim3(kThreads), 0, stream, a);
+  SR_LAUNCH(norm_settle_kernel<PASS>, dim3(static_cast<unsigned>(a.n)), dim3(kThreads), 0, stream, a, has_sums);
+  SR_LAUNCH(norm_apply_kernel<PASS>, warps, dim3(kThreads), 0, stream, a);
   if constexpr (PASS == Pass::backward || PASS == Pass::backward_tangent)
     if (trained)
-      SR_LAUNCH(norm_parameters_kernel<PASS>, blocks_for(a.layer.channels, kThreads), dim3(kThreads), 0, s, a);
+      SR_LAUNCH(norm_parameters_kernel<PASS>, blocks_for(a.layer.channels, kThreads), dim3(kThreads), 0, stream, a);
 }
 
 // ---- what is no layer ----
@@ -319,37 +318,40 @@ int64_t norm_lrelu_partial(const NormLrelu& layer, int n) {
   return int64_t{n} * kMostSums * (layer.channels * (runs_of(layer) + 1) + 1);
 }
 
-void norm_lrelu_forward(const NormLrelu& layer, int n, NormParameters<float> p, const float* x, NormMoments* moments,
-                        double* partial, float* a, Stream stream) {
+Result norm_lrelu_forward(const NormLrelu& layer, int n, NormParameters<float> p, const float* x, NormMoments* moments,
+                          double* partial, float* a, Stream stream) {
   NormArguments arguments = arguments_of(layer, n, p, x, moments, partial);
   arguments.to = a;
   run_pass<Pass::forward>(arguments, stream);
+  return launched("a step of the critic");
 }
 
-void norm_lrelu_backward(const NormLrelu& layer, int n, NormParameters<float> p, const float* x,
-                         const NormMoments* moments, const float* da, double* partial, float* dx,
-                         NormGradients<float> gradients, Stream stream) {
+Result norm_lrelu_backward(const NormLrelu& layer, int n, NormParameters<float> p, const float* x,
+                           const NormMoments* moments, const float* da, double* partial, float* dx,
+                           NormGradients<float> gradients, Stream stream) {
   NormArguments a = arguments_of(layer, n, p, x, moments, partial);
   a.da = da;
   a.to = dx;
   a.gradients = gradients;
   run_pass<Pass::backward>(a, stream);
+  return launched("a step of the critic");
 }
 
-void norm_lrelu_tangent(const NormLrelu& layer, int n, NormParameters<float> p, const float* x,
-                        const NormMoments* moments, const float* xt, TangentMoments* tangent_moments, double* partial,
-                        float* at, Stream stream) {
+Result norm_lrelu_tangent(const NormLrelu& layer, int n, NormParameters<float> p, const float* x,
+                          const NormMoments* moments, const float* xt, TangentMoments* tangent_moments, double* partial,
+                          float* at, Stream stream) {
   NormArguments a = arguments_of(layer, n, p, x, moments, partial);
   a.xt = xt;
   a.tangent_moments = tangent_moments;
   a.to_tangent = at;
   run_pass<Pass::tangent>(a, stream);
+  return launched("a step of the critic");
 }
 
-void norm_lrelu_backward_tangent(const NormLrelu& layer, int n, NormParameters<float> p, const float* x,
-                                 const float* xt, const NormMoments* moments, const TangentMoments* tangent_moments,
-                                 const float* da, const float* dat, double* partial, float* dx, float* dxt,
-                                 NormGradients<float> gradients, Stream stream) {
+Result norm_lrelu_backward_tangent(const NormLrelu& layer, int n, NormParameters<float> p, const float* x,
+                                   const float* xt, const NormMoments* moments, const TangentMoments* tangent_moments,
+                                   const float* da, const float* dat, double* partial, float* dx, float* dxt,
+                                   NormGradients<float> gradients, Stream stream) {
   NormArguments a = arguments_of(layer, n, p, x, moments, partial);
   a.xt = xt;
   a.tangent_moments = const_cast<TangentMoments*>(tangent_moments);  // written by the tangent pass alone
@@ -359,27 +361,30 @@ void norm_lrelu_backward_tangent(const NormLrelu& layer, int n, NormParameters<f
   a.to_tangent = dxt;
   a.gradients = gradients;
   run_pass<Pass::backward_tangent>(a, stream);
+  return launched("a step of the critic");
 }
 
-void interpolate(int n, int64_t voxels, const float* epsilon, const float* real, const float* fake, float* x,
-                 Stream stream) {
+Result interpolate(int n, int64_t voxels, const float* epsilon, const float* real, const float* fake, float* x,
+                   Stream stream) {
   const dim3 grid(blocks_for(voxels, kThreads).x, static_cast<unsigned>(n));
-  SR_LAUNCH(interpolate_kernel, grid, dim3(kThreads), 0, static_cast<cudaStream_t>(stream), voxels, epsilon, real, fake,
-            x);
+  SR_LAUNCH(interpolate_kernel, grid, dim3(kThreads), 0, stream, voxels, epsilon, real, fake, x);
+  return launched("a step of the critic");
 }
 
-void penalty_direction(int n, int64_t voxels, const float* g, double weight, double* norms, float* v, Stream stream) {
-  SR_LAUNCH(penalty_direction_kernel, dim3(static_cast<unsigned>(n)), dim3(kThreads), 0,
-            static_cast<cudaStream_t>(stream), voxels, g, weight, norms, v);
+Result penalty_direction(int n, int64_t voxels, const float* g, double weight, double* norms, float* v, Stream stream) {
+  SR_LAUNCH(penalty_direction_kernel, dim3(static_cast<unsigned>(n)), dim3(kThreads), 0, stream, voxels, g, weight,
+            norms, v);
+  return launched("a step of the critic");
 }
 
-void add_scaled(int64_t n, float factor, const float* from, float* to, Stream stream) {
-  SR_LAUNCH(add_scaled_kernel, blocks_for(n, kThreads), dim3(kThreads), 0, static_cast<cudaStream_t>(stream), n, factor,
-            from, to);
+Result add_scaled(int64_t n, float factor, const float* from, float* to, Stream stream) {
+  SR_LAUNCH(add_scaled_kernel, blocks_for(n, kThreads), dim3(kThreads), 0, stream, n, factor, from, to);
+  return launched("a step of the critic");
 }
 
-void fill(int64_t n, float value, float* to, Stream stream) {
-  SR_LAUNCH(fill_kernel, blocks_for(n, kThreads), dim3(kThreads), 0, static_cast<cudaStream_t>(stream), n, value, to);
+Result fill(int64_t n, float value, float* to, Stream stream) {
+  SR_LAUNCH(fill_kernel, blocks_for(n, kThreads), dim3(kThreads), 0, stream, n, value, to);
+  return launched("a step of the critic");
 }
 
 }  // namespace sr::cuda

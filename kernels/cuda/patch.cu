@@ -1,5 +1,5 @@
+#include "kernels/cuda/check.h"
 #include "kernels/cuda/patch.h"
-#include "kernels/cuda/portability.h"
 
 namespace sr::cuda {
 namespace {
@@ -65,18 +65,21 @@ __global__ void __launch_bounds__(kThreads) add_kernel(const float* x, float* y,
 
 }  // namespace
 
-void gather_patches(const PatchTransfer& t, Stream stream) {
+Result gather_patches(const PatchTransfer& t, Stream stream) {
   SR_LAUNCH(gather_kernel, dim3(blocks(t.patch.voxels()), static_cast<unsigned>(t.n_patches)), dim3(kThreads), 0,
-            static_cast<cudaStream_t>(stream), t);
+            stream, t);
+  return launched("gathering patches");
 }
 
-void merge_patches(const PatchTransfer& t, Stream stream) {
-  SR_LAUNCH(merge_kernel, dim3(blocks(t.patch.voxels()), static_cast<unsigned>(t.n_patches)), dim3(kThreads), 0,
-            static_cast<cudaStream_t>(stream), t);
+Result merge_patches(const PatchTransfer& t, Stream stream) {
+  SR_LAUNCH(merge_kernel, dim3(blocks(t.patch.voxels()), static_cast<unsigned>(t.n_patches)), dim3(kThreads), 0, stream,
+            t);
+  return launched("merging patches");
 }
 
-void add_images(const float* x, float* y, int64_t n, Stream stream) {
-  SR_LAUNCH(add_kernel, dim3(blocks(n)), dim3(kThreads), 0, static_cast<cudaStream_t>(stream), x, y, n);
+Result add_images(const float* x, float* y, int64_t n, Stream stream) {
+  SR_LAUNCH(add_kernel, dim3(blocks(n)), dim3(kThreads), 0, stream, x, y, n);
+  return launched("adding images");
 }
 
 }  // namespace sr::cuda

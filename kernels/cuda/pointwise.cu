@@ -2,8 +2,8 @@
 // once.
 #include "kernels/cuda/pointwise.h"
 
+#include "kernels/cuda/check.h"
 #include "kernels/cuda/epilogue.cuh"
-#include "kernels/cuda/portability.h"
 
 namespace sr::cuda {
 namespace {
@@ -119,19 +119,20 @@ dim3 summing_grid_of(const FeatureMaps& maps, Channels x) {
 
 }  // namespace
 
-void prelu(Precision precision, const FeatureMaps& maps, Channels x, const float* slope, Channels y, Stream stream) {
+Result prelu(Precision precision, const FeatureMaps& maps, Channels x, const float* slope, Channels y, Stream stream) {
   with_storage(precision, [&](auto zero) {
-    SR_LAUNCH(prelu_kernel<decltype(zero)>, grid_of(maps, x), dim3(kThreads), 0, static_cast<cudaStream_t>(stream),
-              maps, x.first, slope, y.first);
+    SR_LAUNCH(prelu_kernel<decltype(zero)>, grid_of(maps, x), dim3(kThreads), 0, stream, maps, x.first, slope, y.first);
   });
+  return launched("PReLU");
 }
 
-void norm_add(Precision precision, const FeatureMaps& maps, Channels x, const DevicePrologue& norm, Channels skip,
-              Channels y, Stream stream) {
+Result norm_add(Precision precision, const FeatureMaps& maps, Channels x, const DevicePrologue& norm, Channels skip,
+                Channels y, Stream stream) {
   with_storage(precision, [&](auto zero) {
-    SR_LAUNCH(norm_add_kernel<decltype(zero)>, grid_of(maps, x), dim3(kThreads), 0, static_cast<cudaStream_t>(stream),
-              maps, x.first, norm, skip.first, y.first);
+    SR_LAUNCH(norm_add_kernel<decltype(zero)>, grid_of(maps, x), dim3(kThreads), 0, stream, maps, x.first, norm,
+              skip.first, y.first);
   });
+  return launched("adding normalised features");
 }
 
 int pointwise_parts(Size3 patch) {
@@ -139,16 +140,18 @@ int pointwise_parts(Size3 patch) {
   return static_cast<int>((patch.voxels() + part - 1) / part);
 }
 
-void prelu_backward(const FeatureMaps& f, const FeatureMaps& g, Channels x, const float* slope, Channels y,
-                    bool accumulate, float* partial_slopes, Stream stream) {
-  SR_LAUNCH(prelu_backward_kernel, summing_grid_of(f, x), dim3(kThreads), 0, static_cast<cudaStream_t>(stream), f, g, x,
-            slope, y.first, accumulate, partial_slopes);
+Result prelu_backward(const FeatureMaps& f, const FeatureMaps& g, Channels x, const float* slope, Channels y,
+                      bool accumulate, float* partial_slopes, Stream stream) {
+  SR_LAUNCH(prelu_backward_kernel, summing_grid_of(f, x), dim3(kThreads), 0, stream, f, g, x, slope, y.first,
+            accumulate, partial_slopes);
+  return launched("a step of training");
 }
 
-void norm_add_backward(const FeatureMaps& f, const FeatureMaps& g, Channels x, const float* scale, Channels skip,
-                       Channels y, bool accumulate, float* partial_sums, Stream stream) {
-  SR_LAUNCH(norm_add_backward_kernel, summing_grid_of(f, x), dim3(kThreads), 0, static_cast<cudaStream_t>(stream), f, g,
-            x, scale, skip.first, y.first, accumulate, partial_sums);
+Result norm_add_backward(const FeatureMaps& f, const FeatureMaps& g, Channels x, const float* scale, Channels skip,
+                         Channels y, bool accumulate, float* partial_sums, Stream stream) {
+  SR_LAUNCH(norm_add_backward_kernel, summing_grid_of(f, x), dim3(kThreads), 0, stream, f, g, x, scale, skip.first,
+            y.first, accumulate, partial_sums);
+  return launched("a step of training");
 }
 
 }  // namespace sr::cuda

@@ -1,10 +1,10 @@
 // Four neighbouring channels of one voxel, moved as one: the unit in which feature maps lie on the device
-// (kernels/cuda/api.h). In registers they are always float32.
+// (kernels/cuda/types.h). In registers they are always float32.
 #pragma once
 
 #include <type_traits>
 
-#include "kernels/cuda/api.h"
+#include "kernels/cuda/conv3d.h"
 #include "kernels/cuda/portability.h"
 
 namespace sr::cuda {

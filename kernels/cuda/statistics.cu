@@ -1,6 +1,6 @@
 // Sums of a channel and what batch-norm makes of them, in double: a patch has 343,000 voxels, and var = E[x^2] - E[x]^2
 // cancels.
-#include "kernels/cuda/portability.h"
+#include "kernels/cuda/check.h"
 #include "kernels/cuda/statistics.h"
 
 namespace sr::cuda {
@@ -86,38 +86,43 @@ unsigned blocks_for(int n) {
 
 }  // namespace
 
-void add_parts(const float* partial_sums, int n_patches, int co, int n_parts, ChannelSums* sums, int64_t sums_stride,
-               Stream stream) {
-  const int n_channels = n_patches * co, warps = kThreads / 32;
-  SR_LAUNCH(add_parts_kernel, dim3(static_cast<unsigned>((n_channels + warps - 1) / warps)), dim3(kThreads), 0,
-            static_cast<cudaStream_t>(stream), partial_sums, n_channels, co, n_parts, 1, int64_t{0}, sums, sums_stride);
-}
-
-void add_batch_parts(const float* partial_sums, int n_patches, int co, int n_parts, ChannelSums* sums, Stream stream) {
-  const int warps = kThreads / 32;
-  SR_LAUNCH(add_parts_kernel, dim3(static_cast<unsigned>((co + warps - 1) / warps)), dim3(kThreads), 0,
-            static_cast<cudaStream_t>(stream), partial_sums, co, co, n_parts, n_patches, int64_t{co} * n_parts * 2,
-            sums, int64_t{0});
-}
-
-void norm_affine(const ChannelSums* sums, int64_t sums_stride, int n_patches, int n_channels, double n_voxels,
-                 double eps, const float* gamma, const float* beta, float* scale, float* shift, int64_t affine_stride,
+Result add_parts(const float* partial_sums, int n_patches, int co, int n_parts, ChannelSums* sums, int64_t sums_stride,
                  Stream stream) {
-  const dim3 grid(blocks_for(n_channels), static_cast<unsigned>(n_patches));
-  SR_LAUNCH(norm_affine_kernel, grid, dim3(kThreads), 0, static_cast<cudaStream_t>(stream), sums, sums_stride,
-            n_channels, n_voxels, eps, gamma, beta, scale, shift, affine_stride);
+  const int n_channels = n_patches * co, warps = kThreads / 32;
+  SR_LAUNCH(add_parts_kernel, dim3(static_cast<unsigned>((n_channels + warps - 1) / warps)), dim3(kThreads), 0, stream,
+            partial_sums, n_channels, co, n_parts, 1, int64_t{0}, sums, sums_stride);
+  return launched("adding channel sums");
 }
 
-void batch_moments(const ChannelSums* sums, int n_channels, double n_voxels, double* mean, double* variance,
+Result add_batch_parts(const float* partial_sums, int n_patches, int co, int n_parts, ChannelSums* sums,
+                       Stream stream) {
+  const int warps = kThreads / 32;
+  SR_LAUNCH(add_parts_kernel, dim3(static_cast<unsigned>((co + warps - 1) / warps)), dim3(kThreads), 0, stream,
+            partial_sums, co, co, n_parts, n_patches, int64_t{co} * n_parts * 2, sums, int64_t{0});
+  return launched("a step of training");
+}
+
+Result norm_affine(const ChannelSums* sums, int64_t sums_stride, int n_patches, int n_channels, double n_voxels,
+                   double eps, const float* gamma, const float* beta, float* scale, float* shift, int64_t affine_stride,
                    Stream stream) {
-  SR_LAUNCH(batch_moments_kernel, dim3(blocks_for(n_channels)), dim3(kThreads), 0, static_cast<cudaStream_t>(stream),
-            sums, n_channels, n_voxels, mean, variance);
+  const dim3 grid(blocks_for(n_channels), static_cast<unsigned>(n_patches));
+  SR_LAUNCH(norm_affine_kernel, grid, dim3(kThreads), 0, stream, sums, sums_stride, n_channels, n_voxels, eps, gamma,
+            beta, scale, shift, affine_stride);
+  return launched("batch-norm statistics");
 }
 
-void moments_affine(const double* mean, const double* variance, int n_channels, double eps, const float* gamma,
-                    const float* beta, float* scale, float* shift, Stream stream) {
-  SR_LAUNCH(moments_affine_kernel, dim3(blocks_for(n_channels)), dim3(kThreads), 0, static_cast<cudaStream_t>(stream),
-            mean, variance, n_channels, eps, gamma, beta, scale, shift);
+Result batch_moments(const ChannelSums* sums, int n_channels, double n_voxels, double* mean, double* variance,
+                     Stream stream) {
+  SR_LAUNCH(batch_moments_kernel, dim3(blocks_for(n_channels)), dim3(kThreads), 0, stream, sums, n_channels, n_voxels,
+            mean, variance);
+  return launched("a step of training");
+}
+
+Result moments_affine(const double* mean, const double* variance, int n_channels, double eps, const float* gamma,
+                      const float* beta, float* scale, float* shift, Stream stream) {
+  SR_LAUNCH(moments_affine_kernel, dim3(blocks_for(n_channels)), dim3(kThreads), 0, stream, mean, variance, n_channels,
+            eps, gamma, beta, scale, shift);
+  return launched("a step of training");
 }
 
 }  // namespace sr::cuda

@@ -11,7 +11,7 @@
 
 #include <algorithm>
 
-#include "kernels/cuda/portability.h"
+#include "kernels/cuda/check.h"
 #include "kernels/cuda/quads.cuh"
 
 namespace sr::cuda {
@@ -282,7 +282,7 @@ void launch_gather(const GatherArguments& a, Stream stream) {
   with_tile(a.rows, a.columns, 1, [&](auto tile) {
     using T = decltype(tile);
     const dim3 grid(static_cast<unsigned>(tiles(a.columns, T::columns)), static_cast<unsigned>(tiles(a.rows, T::rows)));
-    SR_LAUNCH(gather_product<T>, grid, dim3(kThreads), 0, static_cast<cudaStream_t>(stream), a);
+    SR_LAUNCH(gather_product<T>, grid, dim3(kThreads), 0, stream, a);
   });
 }
 
@@ -412,8 +412,8 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-void strided_conv3d_forward(const StridedConv& conv, int n, const float* weight, const float* x, float* y,
-                            Stream stream) {
+Result strided_conv3d_forward(const StridedConv& conv, int n, const float* weight, const float* x, float* y,
+                              Stream stream) {
   const GatherList list = forward_gathers(conv);
   const int64_t taps = conv.taps();
   for (int i = 0; i < list.n; i++)
@@ -427,11 +427,12 @@ void strided_conv3d_forward(const StridedConv& conv, int n, const float* weight,
                    .channels = conv.ci,
                    .columns = static_cast<int>(n * list.gather[i].grid.voxels())},
                   stream);
+  return launched("a step of the critic");
 }
 
 // Grids that no tap reaches (1x1x1 of stride 2) have no k: their zeros are written as sums of nothing.
-void strided_conv3d_backward_data(const StridedConv& conv, int n, const float* weight, const float* dy, float* dx,
-                                  Stream stream) {
+Result strided_conv3d_backward_data(const StridedConv& conv, int n, const float* weight, const float* dy, float* dx,
+                                    Stream stream) {
   const GatherList list = backward_gathers(conv);
   const int64_t taps = conv.taps();
   for (int i = 0; i < list.n; i++)
@@ -445,6 +446,7 @@ void strided_conv3d_backward_data(const StridedConv& conv, int n, const float* w
                    .channels = conv.co,
                    .columns = static_cast<int>(n * list.gather[i].grid.voxels())},
                   stream);
+  return launched("a step of the critic");
 }
 
 int64_t strided_conv3d_partial(const StridedConv& conv, int n) {
@@ -452,8 +454,8 @@ int64_t strided_conv3d_partial(const StridedConv& conv, int n) {
   return parts.n > 1 ? parts.n * parts.weights : 0;
 }
 
-void strided_conv3d_backward_weights(const StridedConv& conv, int n, const float* x, const float* dy, float* partial,
-                                     float* dweight, Stream stream) {
+Result strided_conv3d_backward_weights(const StridedConv& conv, int n, const float* x, const float* dy, float* partial,
+                                       float* dweight, Stream stream) {
   const Parts parts = parts_of(conv, n);
   const GradientArguments a = {.gather = forward_gathers(conv).gather[0],
                                .x = x,
@@ -468,12 +470,13 @@ void strided_conv3d_backward_weights(const StridedConv& conv, int n, const float
     using T = decltype(tile);
     const dim3 grid(static_cast<unsigned>(tiles(a.columns, T::columns)), static_cast<unsigned>(tiles(a.co, T::rows)),
                     static_cast<unsigned>(parts.n));
-    SR_LAUNCH(gradient_product<T>, grid, dim3(kThreads), 0, static_cast<cudaStream_t>(stream), a);
+    SR_LAUNCH(gradient_product<T>, grid, dim3(kThreads), 0, stream, a);
   });
-  if (parts.n == 1) return;
-  const auto blocks = static_cast<unsigned>((parts.weights + kThreads - 1) / kThreads);
-  SR_LAUNCH(add_gradient_parts, dim3(blocks), dim3(kThreads), 0, static_cast<cudaStream_t>(stream), partial, parts.n,
-            parts.weights, dweight);
+  if (parts.n > 1) {
+    const auto blocks = static_cast<unsigned>((parts.weights + kThreads - 1) / kThreads);
+    SR_LAUNCH(add_gradient_parts, dim3(blocks), dim3(kThreads), 0, stream, partial, parts.n, parts.weights, dweight);
+  }
+  return launched("a step of the critic");
 }
 
 }  // namespace sr::cuda

@@ -3,7 +3,7 @@
 #include "kernels/cuda/training.h"
 
 #include "kernels/cuda/block_sum.cuh"
-#include "kernels/cuda/portability.h"
+#include "kernels/cuda/check.h"
 #include "kernels/cuda/quads.cuh"
 
 namespace sr::cuda {
@@ -12,9 +12,6 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kLossVoxels = 16;  // of a thread
 
-cudaStream_t stream_of(Stream stream) {
-  return static_cast<cudaStream_t>(stream);
-}
 dim3 blocks_for(int64_t n) {
   return dim3(static_cast<unsigned>((n + kThreads - 1) / kThreads));
 }
@@ -181,68 +178,76 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-void channel_totals(const Operand& dy, Size3 patch, int n_patches, float* totals, Stream stream) {
+Result channel_totals(const Operand& dy, Size3 patch, int n_patches, float* totals, Stream stream) {
   const dim3 grid(static_cast<unsigned>((dy.channels.count + 3) / 4), static_cast<unsigned>(n_patches));
-  SR_LAUNCH(channel_totals_kernel, grid, dim3(kThreads), 0, stream_of(stream), dy, patch, totals);
+  SR_LAUNCH(channel_totals_kernel, grid, dim3(kThreads), 0, stream, dy, patch, totals);
+  return launched("a step of training");
 }
 
-void sum_parts(const float* partial, int64_t stride, int n_parts, const int* index, int64_t n, float* to,
-               Stream stream) {
-  SR_LAUNCH(sum_parts_kernel, blocks_for(n), dim3(kThreads), 0, stream_of(stream), partial, stride, n_parts, index, n,
-            to);
+Result sum_parts(const float* partial, int64_t stride, int n_parts, const int* index, int64_t n, float* to,
+                 Stream stream) {
+  SR_LAUNCH(sum_parts_kernel, blocks_for(n), dim3(kThreads), 0, stream, partial, stride, n_parts, index, n, to);
+  return launched("a step of training");
 }
 
-void norm_gradients(const ChannelSums* sums, int n_channels, double eps, const double* mean, const double* variance,
-                    float* dgamma, float* dbeta, Stream stream) {
-  SR_LAUNCH(norm_gradients_kernel, blocks_for(n_channels), dim3(kThreads), 0, stream_of(stream), sums, n_channels, eps,
-            mean, variance, dgamma, dbeta);
+Result norm_gradients(const ChannelSums* sums, int n_channels, double eps, const double* mean, const double* variance,
+                      float* dgamma, float* dbeta, Stream stream) {
+  SR_LAUNCH(norm_gradients_kernel, blocks_for(n_channels), dim3(kThreads), 0, stream, sums, n_channels, eps, mean,
+            variance, dgamma, dbeta);
+  return launched("a step of training");
 }
 
-void norm_carry(const ChannelSums* sums, int n_channels, double n_voxels, double eps, const double* mean,
-                const double* variance, const float* gamma, double* slope, double* offset, Stream stream) {
-  SR_LAUNCH(norm_carry_kernel, blocks_for(n_channels), dim3(kThreads), 0, stream_of(stream), sums, n_channels, n_voxels,
-            eps, mean, variance, gamma, slope, offset);
+Result norm_carry(const ChannelSums* sums, int n_channels, double n_voxels, double eps, const double* mean,
+                  const double* variance, const float* gamma, double* slope, double* offset, Stream stream) {
+  SR_LAUNCH(norm_carry_kernel, blocks_for(n_channels), dim3(kThreads), 0, stream, sums, n_channels, n_voxels, eps, mean,
+            variance, gamma, slope, offset);
+  return launched("a step of training");
 }
 
-void settle_gradients(const FeatureMaps& f, const FeatureMaps& g, Channels channels, double* slope, double* offset,
-                      Stream stream) {
+Result settle_gradients(const FeatureMaps& f, const FeatureMaps& g, Channels channels, double* slope, double* offset,
+                        Stream stream) {
   const int64_t voxels = f.size.voxels();
   const dim3 grid(blocks_for(voxels).x, static_cast<unsigned>(channels.count / 4), static_cast<unsigned>(f.n_patches));
-  SR_LAUNCH(settle_gradients_kernel, grid, dim3(kThreads), 0, stream_of(stream), f, g, channels.first, slope, offset);
-  SR_LAUNCH(clear_kernel, blocks_for(channels.count), dim3(kThreads), 0, stream_of(stream), slope, offset,
-            channels.count);
+  SR_LAUNCH(settle_gradients_kernel, grid, dim3(kThreads), 0, stream, f, g, channels.first, slope, offset);
+  SR_LAUNCH(clear_kernel, blocks_for(channels.count), dim3(kThreads), 0, stream, slope, offset, channels.count);
+  return launched("a step of training");
 }
 
 int l1_parts(int64_t n) {
   return static_cast<int>((n + kThreads * kLossVoxels - 1) / (kThreads * kLossVoxels));
 }
 
-void l1_loss(const float* image, const float* input, const float* target, int64_t n, float weight, float* dimage,
-             float* partial_sums, Stream stream) {
-  SR_LAUNCH(l1_loss_kernel, dim3(static_cast<unsigned>(l1_parts(n))), dim3(kThreads), 0, stream_of(stream), image,
-            input, target, n, weight, dimage, partial_sums);
+Result l1_loss(const float* image, const float* input, const float* target, int64_t n, float weight, float* dimage,
+               float* partial_sums, Stream stream) {
+  SR_LAUNCH(l1_loss_kernel, dim3(static_cast<unsigned>(l1_parts(n))), dim3(kThreads), 0, stream, image, input, target,
+            n, weight, dimage, partial_sums);
+  return launched("a step of training");
 }
 
-void pick(const float* from, const int* index, int64_t n, float* to, Stream stream) {
-  SR_LAUNCH(pick_kernel, blocks_for(n), dim3(kThreads), 0, stream_of(stream), from, index, n, to);
+Result pick(const float* from, const int* index, int64_t n, float* to, Stream stream) {
+  SR_LAUNCH(pick_kernel, blocks_for(n), dim3(kThreads), 0, stream, from, index, n, to);
+  return launched("a step of training");
 }
 
-void sum_of_squares(const float* row, int64_t n, double* partial, StepSums* sums, Stream stream) {
-  SR_LAUNCH(sum_of_squares_kernel, dim3(square_parts), dim3(kThreads), 0, stream_of(stream), row, n, partial);
-  SR_LAUNCH(add_squares_kernel, dim3(1), dim3(kThreads), 0, stream_of(stream), partial, sums);
+Result sum_of_squares(const float* row, int64_t n, double* partial, StepSums* sums, Stream stream) {
+  SR_LAUNCH(sum_of_squares_kernel, dim3(square_parts), dim3(kThreads), 0, stream, row, n, partial);
+  SR_LAUNCH(add_squares_kernel, dim3(1), dim3(kThreads), 0, stream, partial, sums);
+  return launched("a step of training");
 }
 
-void adam_step(const AdamNumbers* numbers, const StepSums* verdict, const float* gradient, int64_t n, float* parameters,
-               float* m, float* v, Stream stream) {
-  SR_LAUNCH(adam_step_kernel, blocks_for(n), dim3(kThreads), 0, stream_of(stream), numbers, verdict, gradient, n,
-            parameters, m, v);
+Result adam_step(const AdamNumbers* numbers, const StepSums* verdict, const float* gradient, int64_t n,
+                 float* parameters, float* m, float* v, Stream stream) {
+  SR_LAUNCH(adam_step_kernel, blocks_for(n), dim3(kThreads), 0, stream, numbers, verdict, gradient, n, parameters, m,
+            v);
+  return launched("a step of training");
 }
 
-void move_running_statistics(const double* mean, const double* variance, const StepSums* verdict, int64_t n,
-                             double momentum, double unbiased, float* running_mean, float* running_variance,
-                             Stream stream) {
-  SR_LAUNCH(move_running_statistics_kernel, blocks_for(n), dim3(kThreads), 0, stream_of(stream), mean, variance,
-            verdict, n, momentum, unbiased, running_mean, running_variance);
+Result move_running_statistics(const double* mean, const double* variance, const StepSums* verdict, int64_t n,
+                               double momentum, double unbiased, float* running_mean, float* running_variance,
+                               Stream stream) {
+  SR_LAUNCH(move_running_statistics_kernel, blocks_for(n), dim3(kThreads), 0, stream, mean, variance, verdict, n,
+            momentum, unbiased, running_mean, running_variance);
+  return launched("a step of training");
 }
 
 }  // namespace sr::cuda

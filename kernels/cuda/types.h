@@ -1,13 +1,16 @@
-// Where numbers lie on a GPU: what kernels/cuda/api.h and kernels/cuda/training_api.h speak of. Pointers named device_*
-// or members of FeatureMaps are device memory.
+// Where numbers lie on a GPU, and what its operations are told and return. Needs no CUDA: a stream is known by the name
+// of CUDA's own struct, so that it is a cudaStream_t to who sees the toolkit.
 #pragma once
 
 #include "kernels/conv3d.h"
 
+struct CUstream_st;
+
 namespace sr::cuda {
 
-using Stream = void*;
+using Stream = CUstream_st*;  // cudaStream_t
 
+// Every function that can fail returns one; last_error() (kernels/cuda/runtime.h) then has a sentence.
 enum class Result : int { ok, out_of_memory, failed };
 
 // How features are stored and multiplied. Accumulation and statistics are float32 or better in all of them.
@@ -21,13 +24,6 @@ enum class Precision : int {
 inline const char* to_string(Precision p) {
   return p == Precision::f16 ? "f16" : p == Precision::bf16 ? "bf16" : p == Precision::tf32 ? "tf32" : "fp32";
 }
-
-struct DeviceInfo {
-  char name[256];
-  int capability_major, capability_minor;  // 9, 0: Hopper
-  int n_multiprocessors;
-  int64_t total_memory, free_memory;  // bytes
-};
 
 // Feature maps of a batch of patches. Four channels lie together, so that a thread moves them with one instruction:
 //   patch p, channel c, voxel v:  data[p * patch_stride + (c / 4) * 4 * voxels + 4 * v + c % 4]

@@ -12,7 +12,7 @@
 namespace sr::emulation {
 namespace {
 
-using cuda::NcclComm;
+using cuda::Communicator;
 using cuda::NcclId;
 
 // The ranks of one id. They meet at every sum.
@@ -50,10 +50,17 @@ class Group {
   std::vector<const void*> values_;
 };
 
-struct Member {
-  std::shared_ptr<Group> group;
+}  // namespace
+}  // namespace sr::emulation
+
+// A rank's share in its group.
+struct ncclComm {
+  std::shared_ptr<sr::emulation::Group> group;
   int rank;
 };
+
+namespace sr::emulation {
+namespace {
 
 int get_unique_id(NcclId* id) {
   static int next = 0;
@@ -63,7 +70,7 @@ int get_unique_id(NcclId* id) {
   return cuda::nccl_success;
 }
 
-int init_rank(NcclComm* comm, int n_ranks, NcclId id, int rank) {
+int init_rank(Communicator* comm, int n_ranks, NcclId id, int rank) {
   static std::mutex mutex;
   static std::map<int, std::weak_ptr<Group>> groups;
   int number = 0;
@@ -74,22 +81,21 @@ int init_rank(NcclComm* comm, int n_ranks, NcclId id, int rank) {
     group = groups[number].lock();
     if (!group) groups[number] = group = std::make_shared<Group>(n_ranks);
   }
-  *comm = new Member{group, rank};
+  *comm = new ncclComm{group, rank};
   group->meet();
   return cuda::nccl_success;
 }
 
-int all_reduce(const void* send, void* receive, size_t count, int type, int, NcclComm comm, cudaStream_t) {
-  const Member& member = *static_cast<Member*>(comm);
+int all_reduce(const void* send, void* receive, size_t count, int type, int, Communicator comm, cudaStream_t) {
   if (type == cuda::nccl_double)
-    member.group->add_up(member.rank, static_cast<const double*>(send), static_cast<double*>(receive), count);
+    comm->group->add_up(comm->rank, static_cast<const double*>(send), static_cast<double*>(receive), count);
   else
-    member.group->add_up(member.rank, static_cast<const float*>(send), static_cast<float*>(receive), count);
+    comm->group->add_up(comm->rank, static_cast<const float*>(send), static_cast<float*>(receive), count);
   return cuda::nccl_success;
 }
 
-int destroy(NcclComm comm) {
-  delete static_cast<Member*>(comm);
+int destroy(Communicator comm) {
+  delete comm;
   return cuda::nccl_success;
 }
 
