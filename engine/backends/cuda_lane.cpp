@@ -25,31 +25,22 @@ struct EventPair {
 
 }  // namespace
 
-int64_t element_bytes(Precision precision) {
-  return precision == Precision::f16 || precision == Precision::bf16 ? 2 : 4;
-}
-
 DeviceLane::DeviceLane(const Api& api, int device, const Network& network, const Plan& plan, Precision precision,
                        int batch)
-    : api_(api), device_(device), network_(network), plan_(plan), precision_(precision), upload_(api), download_(api) {
-  require(api_, api_.create_stream(&stream_));
-  try {
-    upload_weights();
-    allocate_batch(batch);
-    // One patch of whatever the buffers hold, outside of a graph: code is loaded when a kernel is launched first, which
-    // is not to happen while a graph is recorded.
-    queue_forward(1, Norms::of_patch);
-    finish();
-  } catch (...) {
-    api_.destroy_stream(stream_);
-    throw;
-  }
+    : DevicePass(api, precision), device_(device), network_(network), upload_(api), download_(api) {
+  plan_ = &plan;
+  upload_weights();
+  allocate_batch(batch);
+  // One patch of whatever the buffers hold, outside of a graph: code is loaded when a kernel is launched first, which
+  // is not to happen while a graph is recorded.
+  queue_forward(1, Norms::of_patch);
+  finish();
 }
 
 DeviceLane::~DeviceLane() {
   api_.use_device(device_);
+  finish_quietly();
   destroy_graphs();
-  api_.destroy_stream(stream_);
 }
 
 void DeviceLane::resize(int batch) {
@@ -80,7 +71,7 @@ void DeviceLane::freeze(const FrozenNorms& frozen) {
     shift.assign(frozen[i].shift.begin(), frozen[i].shift.end());
     norms_[i].frozen_scale.upload(scale.data(), static_cast<int64_t>(scale.size()), stream_);
     norms_[i].frozen_shift.upload(shift.data(), static_cast<int64_t>(shift.size()), stream_);
-    require(api_, api_.synchronize(stream_));  // scale and shift are this loop's
+    finish();  // scale and shift are this loop's
   }
 }
 
@@ -121,31 +112,19 @@ std::vector<LayerTime> DeviceLane::time_layers() {
 }
 
 void DeviceLane::upload_weights() {
-  const auto upload = [&](const std::vector<float>& host) {
-    DeviceArray<float> array(api_, static_cast<int64_t>(host.size()));
-    array.upload(host.data(), static_cast<int64_t>(host.size()), stream_);
-    return array;
-  };
   for (const ConvLayer& conv : network_.convs()) {
     const ConvWeights shape = conv.view();
-    const int64_t n_bytes = api_.conv3d_packed_bytes(shape, precision_);
-    std::vector<char> packed(static_cast<size_t>(n_bytes));
+    std::vector<char> packed(static_cast<size_t>(api_.conv3d_packed_bytes(shape, precision_)));
     api_.conv3d_pack(shape, precision_, packed.data());
-    Conv device{DeviceArray<char>(api_, n_bytes), {}};
-    device.weights.upload(packed.data(), n_bytes, stream_);
-    if (!conv.bias.empty()) device.bias = upload(conv.bias);
-    finish();  // packed goes
+    Conv device{uploaded(packed), {}};
+    if (!conv.bias.empty()) device.bias = uploaded(conv.bias);
     convs_.push_back(std::move(device));
   }
-  int widest = 0;
-  for (const ConvLayer& conv : network_.convs()) widest = std::max(widest, conv.ci);
-  ones_ = upload(std::vector<float>(static_cast<size_t>(widest), 1.0f));
-  zeros_ = upload(std::vector<float>(static_cast<size_t>(widest), 0.0f));
+  upload_identity(network_);
   for (const NormLayer& norm : network_.norms())
-    norms_.push_back({upload(norm.gamma), upload(norm.beta), DeviceArray<float>(api_, norm.n_channels),
+    norms_.push_back({uploaded(norm.gamma), uploaded(norm.beta), DeviceArray<float>(api_, norm.n_channels),
                       DeviceArray<float>(api_, norm.n_channels)});
-  for (const PReluLayer& prelu : network_.prelus()) slopes_.push_back(upload(prelu.slope));
-  finish();
+  for (const PReluLayer& prelu : network_.prelus()) slopes_.push_back(uploaded(prelu.slope));
 }
 
 void DeviceLane::destroy_graphs() {
@@ -161,15 +140,15 @@ void DeviceLane::allocate_batch(int batch) {
   origins_ = {};
   // Statistics of a channel live until their last reader, a first pass over the scan. Scratch channels are written by
   // several layers, so each of these has sums of its own behind those of the buffer's channels.
-  const int64_t voxels = plan_.layout.size.voxels();
-  sums_stride_ = plan_.n_channels;
+  const int64_t voxels = plan_->layout.size.voxels();
+  sums_stride_ = plan_->n_channels;
   for (const ConvLayer& conv : network_.convs()) sums_stride_ += conv.co;  // no more than that
   sums_of_norm_.assign(norms_.size(), 0);
   int64_t widest_norm = 0, most_parts = 0;
   for (const NormLayer& norm : network_.norms()) widest_norm = std::max<int64_t>(widest_norm, norm.n_channels);
   for (const ConvLayer& conv : network_.convs())
-    most_parts =
-        std::max<int64_t>(most_parts, int64_t{conv.co} * api_.conv3d_parts(conv.view(), precision_, plan_.layout.size));
+    most_parts = std::max<int64_t>(most_parts,
+                                   int64_t{conv.co} * api_.conv3d_parts(conv.view(), precision_, plan_->layout.size));
 
   affine_stride_ = widest_norm;
   features_ = DeviceArray<char>(api_, batch * feature_channels() * voxels * element_bytes(precision_));
@@ -189,7 +168,7 @@ cuda::PatchTransfer DeviceLane::transfer(const RestoreJob& job, const DeviceArra
           .volume_size = job.input.size,
           .origins = origins_.data(),
           .n_patches = n,
-          .patch = plan_.layout.size,
+          .patch = plan_->layout.size,
           .image = image.data(),
           .intensity = job.intensity,
           .pad = job.pad,
@@ -218,109 +197,74 @@ void DeviceLane::queue_forward(int n, Norms norms) {
   n_ = n;
   pass_ = norms;
   scratch_sums_.clear();
-  next_scratch_sums_ = plan_.n_channels;
-  network_.forward(plan_, *this);
+  next_scratch_sums_ = plan_->n_channels;
+  network_.forward(*plan_, *this);
 }
 
-// ---- PatchOps: what the forward pass queues ----
+// ---- what the forward pass asks ----
 
-// Calls `run`; with timed_ set, between two events, the layer's figures behind it.
-template <class F>
-void DeviceLane::timed(Channels x, const ConvLayer& conv, Channels y, const char* before, F run) {
-  if (!timed_) return run();
+namespace {
+
+// ", norm, ELU": what is done to a layer's input.
+std::string before_conv(const Layer& layer) {
+  const char* const activations[] = {"", ", ELU", ", PReLU"};
+  return std::string(layer.norm ? ", norm" : "") + activations[static_cast<int>(layer.act.kind)];
+}
+
+}  // namespace
+
+// With timed_ set, between two events, the layer's figures behind it.
+void DeviceLane::conv3d(Channels x, const Layer& layer, Channels y) {
+  if (!timed_) return DevicePass::conv3d(x, layer, y);
   const EventPair events(api_);
   require(api_, api_.record(events.start, stream_));
-  run();
+  DevicePass::conv3d(x, layer, y);
   require(api_, api_.record(events.stop, stream_));
   finish();
   float ms = 0;
   require(api_, api_.elapsed_ms(events.start, events.stop, &ms));
-  const double voxels = static_cast<double>(plan_.layout.size.voxels());
+  const ConvLayer& conv = layer.conv;
+  const double voxels = static_cast<double>(plan_->layout.size.voxels());
   const auto bytes = [&](Channels c) {
     return c.count * static_cast<double>(c.count == 1 ? int64_t{sizeof(float)} : element_bytes(precision_));
   };
-  timed_->push_back({fmt::format("{0}x{0}x{0} {1} -> {2}{3}", conv.size, conv.ci, conv.co, before), 1, double{ms},
-                     voxels * conv.ci * conv.co * conv.size * conv.size * conv.size, voxels * (bytes(x) + bytes(y))});
+  timed_->push_back({fmt::format("{0}x{0}x{0} {1} -> {2}{3}", conv.size, conv.ci, conv.co, before_conv(layer)), 1,
+                     double{ms}, voxels * conv.ci * conv.co * conv.size * conv.size * conv.size,
+                     voxels * (bytes(x) + bytes(y))});
 }
 
-void DeviceLane::conv3d(Channels x, const ConvLayer& conv, Channels y) {
-  timed(x, conv, y, "", [&] { forward_conv(x, conv, y, {}); });
+DevicePass::ConvNumbers DeviceLane::numbers_of(const ConvLayer& conv) const {
+  const Conv& device = convs_[conv.id];
+  return {device.weights.data(), device.bias.data()};
 }
 
-void DeviceLane::norm_elu_conv3d(Channels x, const NormConv& layer, Channels y) {
-  timed(x, layer.conv, y, ", norm, ELU", [&] { forward_conv(x, layer.conv, y, affine(x, layer.norm)); });
+const float* DeviceLane::slope_of(const PReluLayer& prelu) const {
+  return slopes_[prelu.id].data();
 }
 
-void DeviceLane::elu_conv3d(Channels x, const ConvLayer& conv, Channels y) {
-  timed(x, conv, y, ", ELU", [&] { forward_conv(x, conv, y, identity()); });
-}
-
-void DeviceLane::prelu_conv3d(Channels x, const PReluConv& layer, Channels y) {
-  timed(x, layer.conv, y, ", PReLU", [&] { forward_conv(x, layer.conv, y, with(layer.prelu, identity())); });
-}
-
-void DeviceLane::norm_prelu_conv3d(Channels x, const NormPReluConv& layer, Channels y) {
-  timed(x, layer.conv, y, ", norm, PReLU",
-        [&] { forward_conv(x, layer.conv, y, with(layer.prelu, affine(x, layer.norm))); });
-}
-
-void DeviceLane::prelu(Channels x, const PReluLayer& layer, Channels y) {
-  require(api_, api_.prelu(precision_, operand(x).maps, x, slopes_[static_cast<size_t>(layer.id)].data(), y, stream_));
-}
-
-void DeviceLane::norm_add(Channels x, const NormLayer& norm, Channels skip, Channels y) {
-  require(api_, api_.norm_add(precision_, operand(x).maps, x, affine(x, norm), skip, y, stream_));
-}
-
-cuda::DevicePrologue DeviceLane::affine(Channels x, const NormLayer& layer) {
-  const Norm& norm = norms_[static_cast<size_t>(layer.id)];
+cuda::DevicePrologue DeviceLane::affine_of(Channels x, const NormLayer& layer) {
+  const Norm& norm = norms_[layer.id];
   if (pass_ == Norms::frozen)  // no sums are gathered, and a layer's place among them is not walked
     return {.scale = norm.frozen_scale.data(), .shift = norm.frozen_shift.data()};
   const int64_t sums = in_scratch(x) ? scratch_sums_.at(x.first) : x.first;
-  sums_of_norm_[static_cast<size_t>(layer.id)] = sums;
+  sums_of_norm_[layer.id] = sums;
   require(api_, api_.norm_affine(sums_.data() + sums, sums_stride_, n_, x.count,
-                                 static_cast<double>(plan_.layout.size.voxels()), layer.eps, norm.gamma.data(),
+                                 static_cast<double>(plan_->layout.size.voxels()), layer.eps, norm.gamma.data(),
                                  norm.beta.data(), scale_.data(), shift_.data(), affine_stride_, stream_));
   return {.scale = scale_.data(), .shift = shift_.data(), .patch_stride = affine_stride_};
 }
 
-cuda::DevicePrologue DeviceLane::with(const PReluLayer& prelu, cuda::DevicePrologue prologue) const {
-  prologue.slope = slopes_[static_cast<size_t>(prelu.id)].data();
-  return prologue;
+bool DeviceLane::wants_sums(Channels y) const {
+  return !norms_.empty() && pass_ != Norms::frozen && y.first != plan_->output.first;
 }
 
-void DeviceLane::add(Channels, Channels) {  // the only one: image onto output
-  require(api_, api_.add_images(image_.data(), output_.data(), n_ * plan_.layout.size.voxels(), stream_));
-}
-
-cuda::Operand DeviceLane::operand(Channels c) const {
-  if (c.first == plan_.image.first) return {{}, {0, 1}, image_.data()};
-  if (c.first == plan_.output.first) return {{}, {0, 1}, output_.data()};
-  const int64_t stride = feature_channels() * plan_.layout.size.voxels();
-  return {{features_.data(), plan_.layout.size, n_, stride}, c, nullptr};
-}
-
-void DeviceLane::forward_conv(Channels x, const ConvLayer& conv, Channels y, cuda::DevicePrologue prologue) {
-  const Conv& device = convs_[static_cast<size_t>(conv.id)];
-  const bool gather_sums = !norms_.empty() && pass_ != Norms::frozen && y.first != plan_.output.first;
-  require(api_, api_.conv3d_forward({.precision = precision_,
-                                     .shape = conv.view(),
-                                     .packed_weights = device.weights.data(),
-                                     .bias = device.bias.data(),
-                                     .x = operand(x),
-                                     .y = operand(y),
-                                     .prologue = prologue,
-                                     .partial_sums = gather_sums ? partial_sums_.data() : nullptr},
-                                    stream_));
-  if (!gather_sums) return;
+void DeviceLane::add_sums(const ConvLayer& conv, Channels y, int n_parts) {
   int64_t sums = y.first;
   if (in_scratch(y)) {
     sums = scratch_sums_[y.first] = next_scratch_sums_;
     next_scratch_sums_ += y.count;
   }
-  require(api_, api_.add_parts(partial_sums_.data(), n_, conv.co,
-                               api_.conv3d_parts(conv.view(), precision_, plan_.layout.size), sums_.data() + sums,
-                               sums_stride_, stream_));
+  require(api_, api_.add_parts(partial_sums_.data(), n_, conv.co, n_parts, sums_.data() + sums, sums_stride_, stream_));
 }
 
 }  // namespace sr

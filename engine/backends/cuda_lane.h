@@ -7,25 +7,19 @@
 #include <vector>
 
 #include "engine/backends/backend.h"
-#include "engine/backends/device_array.h"
+#include "engine/backends/device_pass.h"
 #include "engine/backends/slab_copies.h"
-#include "engine/networks/plan.h"
 
 namespace sr {
 
 // Where the norms of a pass get their statistics.
 enum class Norms { of_patch, recorded, frozen };
 
-// Bytes of a stored feature.
-int64_t element_bytes(cuda::Precision precision);
-
-class DeviceLane : public PatchOps {
+class DeviceLane final : DevicePass {
  public:
   DeviceLane(const cuda::Api& api, int device, const Network& network, const Plan& plan, cuda::Precision precision,
              int batch);
   ~DeviceLane() override;
-  DeviceLane(const DeviceLane&) = delete;
-  DeviceLane& operator=(const DeviceLane&) = delete;
 
   int device() const { return device_; }
   int batch() const { return batch_; }  // patches in flight; 0 after a resize that found no room
@@ -43,9 +37,9 @@ class DeviceLane : public PatchOps {
   void freeze(const FrozenNorms& frozen);
   // Patches first .. first + n - 1, n <= batch(), through the network, when their planes are there.
   void forward(const RestoreJob& job, int first, int n, Norms norms);
-  void merge(const RestoreJob& job, int n);                    // what forward made, into the result
-  void record(int first, int n, ScanStatistics& statistics);   // what forward met; waits for it
-  void finish() { require(api_, api_.synchronize(stream_)); }  // waits for all of it
+  void merge(const RestoreJob& job, int n);                   // what forward made, into the result
+  void record(int first, int n, ScanStatistics& statistics);  // what forward met; waits for it
+  using DevicePass::finish;                                   // waits for all of it
   // Brings the planes back that no patch from the n-th on writes. Merging of those before it has been waited for.
   void fetch(const RestoreJob& job, int n, const SlabDownload::Place& place) {
     download_.fetch(job.grid.planes_done(n), place);
@@ -75,47 +69,27 @@ class DeviceLane : public PatchOps {
   // Queues the forward pass of n patches, or has it recorded.
   void queue_forward(int n, Norms norms);
   bool in_scratch(Channels c) const {
-    return c.first >= plan_.scratch.first && c.first < plan_.scratch.first + plan_.scratch.count;
+    return c.first >= plan_->scratch.first && c.first < plan_->scratch.first + plan_->scratch.count;
   }
-  int64_t feature_channels() const { return plan_.image.first; }  // image and output have arrays of their own
 
-  void conv3d(Channels x, const ConvLayer& conv, Channels y) override;
-  void norm_elu_conv3d(Channels x, const NormConv& layer, Channels y) override;
-  void elu_conv3d(Channels x, const ConvLayer& conv, Channels y) override;
-  void prelu_conv3d(Channels x, const PReluConv& layer, Channels y) override;
-  void norm_prelu_conv3d(Channels x, const NormPReluConv& layer, Channels y) override;
-  void prelu(Channels x, const PReluLayer& layer, Channels y) override;
-  void norm_add(Channels x, const NormLayer& norm, Channels skip, Channels y) override;
-  void add(Channels x, Channels y) override;
-  template <class F>
-  void timed(Channels x, const ConvLayer& conv, Channels y, const char* before, F run);
-  // What a layer's prologue is: the norm of x's channels, whose numbers hold until the next layer's; or an affine that
-  // changes nothing. With an activation behind it, ELU or a PReLU's.
-  cuda::DevicePrologue affine(Channels x, const NormLayer& norm);
-  cuda::DevicePrologue identity() const { return {.scale = ones_.data(), .shift = zeros_.data()}; }
-  cuda::DevicePrologue with(const PReluLayer& prelu, cuda::DevicePrologue prologue) const;
-  void forward_conv(Channels x, const ConvLayer& conv, Channels y, cuda::DevicePrologue prologue);
-  cuda::Operand operand(Channels c) const;
+  void conv3d(Channels x, const Layer& layer, Channels y) override;
+  ConvNumbers numbers_of(const ConvLayer& conv) const override;
+  const float* slope_of(const PReluLayer& prelu) const override;
+  cuda::DevicePrologue affine_of(Channels x, const NormLayer& norm) override;
+  bool wants_sums(Channels y) const override;
+  void add_sums(const ConvLayer& conv, Channels y, int n_parts) override;
 
-  const cuda::Api& api_;
   const int device_;
   const Network& network_;
-  const Plan& plan_;
-  const cuda::Precision precision_;
   int batch_ = 0;
-  cuda::Stream stream_ = nullptr;
   std::map<std::pair<int, Norms>, cuda::Graph> graphs_;
 
   std::vector<Conv> convs_;                 // by id
   std::vector<Norm> norms_;                 // by id
   std::vector<DeviceArray<float>> slopes_;  // of PReLUs, by id
-  DeviceArray<char> features_;
-  DeviceArray<float> image_, output_;  // [batch][voxel]
-  DeviceArray<float> partial_sums_;    // of the layer at work
-  DeviceArray<ChannelSums> sums_;      // [batch][sums_stride_]
-  DeviceArray<float> scale_, shift_;   // [batch][affine_stride_], of the layer at work
-  DeviceArray<float> ones_, zeros_;    // an affine that changes nothing, as wide as the widest layer
-  DeviceArray<Origin> origins_;        // [batch]
+  DeviceArray<ChannelSums> sums_;           // [batch][sums_stride_]
+  DeviceArray<float> scale_, shift_;        // [batch][affine_stride_], of the layer at work
+  DeviceArray<Origin> origins_;             // [batch]
   DeviceArray<float> volume_, result_;
   SlabUpload upload_;
   SlabDownload download_;
@@ -126,7 +100,6 @@ class DeviceLane : public PatchOps {
   std::vector<LayerTime>* timed_ = nullptr;
 
   // Of the forward pass that is being queued.
-  int n_ = 0;
   Norms pass_ = Norms::of_patch;
   std::map<int, int64_t> scratch_sums_;  // of what lies in scratch, by its first channel
   int64_t next_scratch_sums_ = 0;

@@ -6,51 +6,15 @@
 #include <mutex>
 
 #include "engine/backends/host_backend.h"
+#include "engine/backends/host_convs.h"
 #include "engine/base/machine.h"
 #include "engine/base/threads.h"
 #include "engine/networks/plan.h"
-#include "kernels/cpu_target.h"
 #include "kernels/memory.h"
 #include "kernels/pointwise.h"
 
 namespace sr {
 namespace {
-
-// The convolution, in the two precisions. Prepared once for a network, shared by all patches in flight.
-struct CpuConvs {
-  using Value = float;
-  static constexpr bool threads_share_a_patch = true;
-  std::vector<PackedConv> packed;
-
-  CpuConvs(const Network& network, ConvAlgorithm algorithm) {
-    for (const ConvLayer& conv : network.convs()) packed.emplace_back(conv.view(), algorithm);
-  }
-  void run(Features<float> f, Channels x, Prologue<float> prologue, const ConvLayer& conv, Channels y,
-           ChannelSums* sums, ConvScratch& scratch) const {
-    conv3d_forward_cpu(f, x, prologue, packed[static_cast<size_t>(conv.id)], y, sums, scratch);
-  }
-  // What each thread keeps beside the patches: enough for the largest layer.
-  int64_t scratch_bytes(const Layout& layout) const {
-    int64_t largest = 0;
-    for (const PackedConv& conv : packed) largest = std::max(largest, conv3d_scratch_bytes(layout, conv));
-    return largest;
-  }
-  static Layout layout(Size3 patch) { return padded_layout(patch); }
-  static std::string name() { return fmt::format("CPU ({})", cpu_target()); }
-};
-
-struct RefConvs {
-  using Value = double;
-  static constexpr bool threads_share_a_patch = false;
-  RefConvs(const Network&, ConvAlgorithm) {}
-  void run(Features<double> f, Channels x, Prologue<double> prologue, const ConvLayer& conv, Channels y,
-           ChannelSums* sums, ConvScratch&) const {
-    conv3d_forward_ref(f, x, prologue, conv.view(), y, sums);
-  }
-  int64_t scratch_bytes(const Layout&) const { return 0; }
-  static Layout layout(Size3 patch) { return dense_layout(patch); }
-  static std::string name() { return "reference (plain loops, double)"; }
-};
 
 // The buffer of one patch in flight: zero at the start, so that padding lanes are.
 class Buffer {
@@ -100,57 +64,21 @@ class Lane : public PatchOps {
   }
 
  private:
-  void conv3d(Channels x, const ConvLayer& conv, Channels y) override {
-    convs_.run(features_, x, {}, conv, y, sums_.data() + y.first, scratch_);
+  void conv3d(Channels x, const Layer& layer, Channels y) override {
+    const NormAffine* affine = layer.norm ? &affine_of(x, *layer.norm) : nullptr;
+    convs_.forward(features_, x, prologue_.of(layer, affine), layer.conv, y, sums_.data() + y.first, scratch_);
   }
-
-  void norm_elu_conv3d(Channels x, const NormConv& layer, Channels y) override {
-    conv3d_after(affine(x, layer.norm), nullptr, x, layer.conv, y);
-  }
-  void elu_conv3d(Channels x, const ConvLayer& conv, Channels y) override {
-    conv3d_after(identity(x), nullptr, x, conv, y);
-  }
-  void prelu_conv3d(Channels x, const PReluConv& layer, Channels y) override {
-    conv3d_after(identity(x), &layer.prelu, x, layer.conv, y);
-  }
-  void norm_prelu_conv3d(Channels x, const NormPReluConv& layer, Channels y) override {
-    conv3d_after(affine(x, layer.norm), &layer.prelu, x, layer.conv, y);
-  }
-
   void prelu(Channels x, const PReluLayer& layer, Channels y) override {
-    sr::prelu(features_, x, slope_of(&layer), y, scratch_.n_threads());
+    sr::prelu(features_, x, prologue_.of(layer), y, scratch_.n_threads());
   }
   void norm_add(Channels x, const NormLayer& norm, Channels skip, Channels y) override {
-    const Prologue<T> p = affine(x, norm);
+    const Prologue<T> p = prologue_.of(affine_of(x, norm));
     sr::norm_add(features_, x, p.scale, p.shift, skip, y, scratch_.n_threads());
   }
+  void add_input(Channels image, Channels output) override { add_channel(features_, image.first, output.first); }
 
-  void add(Channels x, Channels y) override { add_channel(features_, x.first, y.first); }
-
-  void conv3d_after(Prologue<T> prologue, const PReluLayer* prelu, Channels x, const ConvLayer& conv, Channels y) {
-    prologue.slope = slope_of(prelu);
-    convs_.run(features_, x, prologue, conv, y, sums_.data() + y.first, scratch_);
-  }
-
-  // What holds until the next layer's.
-  Prologue<T> identity(Channels x) {
-    scale_.assign(static_cast<size_t>(x.count), T{1});
-    shift_.assign(static_cast<size_t>(x.count), T{0});
-    return {scale_.data(), shift_.data()};
-  }
-  Prologue<T> affine(Channels x, const NormLayer& norm) {
-    const NormAffine& affine = affine_of(norm, sums_.data() + x.first);
-    scale_.assign(affine.scale.begin(), affine.scale.end());
-    shift_.assign(affine.shift.begin(), affine.shift.end());
-    return {scale_.data(), shift_.data()};
-  }
-  const T* slope_of(const PReluLayer* prelu) {
-    if (!prelu) return nullptr;
-    slope_.assign(prelu->slope.begin(), prelu->slope.end());
-    return slope_.data();
-  }
-
-  const NormAffine& affine_of(const NormLayer& norm, const ChannelSums* sums) {
+  const NormAffine& affine_of(Channels x, const NormLayer& norm) {
+    const ChannelSums* sums = sums_.data() + x.first;
     if (norms_.frozen) return (*norms_.frozen)[static_cast<size_t>(norm.id)];
     if (norms_.record) norms_.record->record(patch_, norm, sums);
     batch_norm_affine(norm, sums, static_cast<double>(plan_.layout.size.voxels()), affine_);
@@ -167,7 +95,7 @@ class Lane : public PatchOps {
   NormSource norms_;
   int patch_ = 0;
   NormAffine affine_;
-  std::vector<T> scale_, shift_, slope_;
+  HostPrologue<T> prologue_;
 };
 
 // f(thread, item) for every item; threads take them in turn.

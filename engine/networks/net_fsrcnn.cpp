@@ -26,7 +26,7 @@ void Fsrcnn::forward(const Plan& plan, PatchOps& op) const {
     op.prelu_conv3d(x, layer, y);
     x = y;
   }
-  if (model.residual) op.add(plan.image, plan.output);
+  if (model.residual) op.add_input(plan.image, plan.output);
 }
 
 void Fsrcnn::backward(const Plan& plan, GradientOps& op) const {
@@ -38,7 +38,7 @@ void Fsrcnn::backward(const Plan& plan, GradientOps& op) const {
     y = x;
     end = x.first;
   }
-  op.stem(plan.image, extract_, y);
+  op.conv3d(plan.image, extract_, y, Gradients::none);
 }
 
 }  // namespace sr

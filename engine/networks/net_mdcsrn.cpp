@@ -101,7 +101,7 @@ void Mdcsrn::forward(const Plan& plan, PatchOps& op) const {
   } else {
     op.conv3d(trunk(B), *combine_, plan.output);  // 288 -> 1
   }
-  if (model.residual) op.add(plan.image, plan.output);
+  if (model.residual) op.add_input(plan.image, plan.output);
 }
 
 // forward line by line, from the last to the first. All layers after a feature have added to its gradient when
@@ -134,7 +134,7 @@ void Mdcsrn::backward(const Plan& plan, GradientOps& op) const {
       }
     }
     if (i == 0)
-      op.stem(plan.image, *stem_, x_i);
+      op.conv3d(plan.image, *stem_, x_i, Gradients::none);
     else
       op.conv3d(trunk(i), *compressors_[static_cast<size_t>(i - 1)], x_i, Gradients::add);
   }

@@ -47,7 +47,7 @@ void SrDenseNet::forward(const Plan& plan, PatchOps& op) const {
   op.conv3d(c, *tail_[0], d);                // 96 -> 96
   op.elu_conv3d(d, *tail_[1], e);            // 96 -> 96
   op.elu_conv3d(e, *tail_[2], plan.output);  // 96 -> 1
-  if (model.residual) op.add(plan.image, plan.output);
+  if (model.residual) op.add_input(plan.image, plan.output);
 }
 
 void SrDenseNet::backward(const Plan& plan, GradientOps& op) const {
@@ -62,7 +62,7 @@ void SrDenseNet::backward(const Plan& plan, GradientOps& op) const {
       const auto [x, y] = unit(i, j);
       op.elu_conv3d(x, conv_of(i, j), y, Gradients::add);
     }
-  op.stem(plan.image, stem_, {0, 2 * model.growth});
+  op.conv3d(plan.image, stem_, {0, 2 * model.growth}, Gradients::none);
 }
 
 }  // namespace sr

@@ -45,7 +45,7 @@ void SrResNet::forward(const Plan& plan, PatchOps& op) const {
   op.conv3d(at.joined(), *tail_, at.tail(0));
   op.prelu_conv3d(at.tail(0), ends_[0], at.tail(1));
   op.prelu_conv3d(at.tail(1), ends_[1], plan.output);  // 9x9x9, 64 -> 1
-  if (model.residual) op.add(plan.image, plan.output);
+  if (model.residual) op.add_input(plan.image, plan.output);
 }
 
 // forward line by line, from the last to the first. x_i is read by its block's convolution and by the sum behind it,
@@ -66,7 +66,7 @@ void SrResNet::backward(const Plan& plan, GradientOps& op) const {
     op.conv3d(at.x(i), block.conv, at.t(i), Gradients::add);
   }
   op.prelu(at.head(), head_prelu_, at.x0(), Gradients::set);
-  op.stem(plan.image, head_, at.head());
+  op.conv3d(plan.image, head_, at.head(), Gradients::none);
 }
 
 }  // namespace sr

@@ -36,7 +36,23 @@ struct PReluLayer {
   std::vector<float> slope;
 };
 
-// Layers of a network that are computed together.
+// What a convolution does to each value on its way in, after the norm.
+struct Activation {
+  enum class Kind { none, elu, prelu } kind = Kind::none;
+  const PReluLayer* prelu = nullptr;  // of Kind::prelu
+  static Activation elu() { return {Kind::elu}; }
+  static Activation of(const PReluLayer& layer) { return {Kind::prelu, &layer}; }
+};
+
+// What nearly everything is made of: y = conv(act(norm(x))). Without a norm act(x); without either x itself. A norm
+// comes with an activation: the kernels have no other use for it (kernels/conv3d.h).
+struct Layer {
+  const NormLayer* norm = nullptr;
+  Activation act{};
+  const ConvLayer& conv;
+};
+
+// Layers as networks name them.
 struct NormConv {
   const NormLayer& norm;
   const ConvLayer& conv;
@@ -53,48 +69,68 @@ struct NormPReluConv {
   const ConvLayer& conv;
 };
 
+inline Layer plain(const ConvLayer& conv) {
+  return {.conv = conv};
+}
+inline Layer elu_before(const ConvLayer& conv) {
+  return {.act = Activation::elu(), .conv = conv};
+}
+inline Layer elu_before(const NormConv& l) {
+  return {.norm = &l.norm, .act = Activation::elu(), .conv = l.conv};
+}
+inline Layer prelu_before(const PReluConv& l) {
+  return {.act = Activation::of(l.prelu), .conv = l.conv};
+}
+inline Layer prelu_before(const NormPReluConv& l) {
+  return {.norm = &l.norm, .act = Activation::of(l.prelu), .conv = l.conv};
+}
+
 // The operations on one patch in flight. x and y are channels of its buffer; every convolution also gathers the sums
 // of the channels it writes, which is where a later norm finds the statistics of its input.
 class PatchOps {
  public:
   virtual ~PatchOps() = default;
-  // y = conv(x)
-  virtual void conv3d(Channels x, const ConvLayer& conv, Channels y) = 0;
-  // y = conv(elu(batch_norm(x)))
-  virtual void norm_elu_conv3d(Channels x, const NormConv& layer, Channels y) = 0;
-  // y = conv(elu(x))
-  virtual void elu_conv3d(Channels x, const ConvLayer& conv, Channels y) = 0;
-  // y = conv(prelu(x))
-  virtual void prelu_conv3d(Channels x, const PReluConv& layer, Channels y) = 0;
-  // y = conv(prelu(batch_norm(x)))
-  virtual void norm_prelu_conv3d(Channels x, const NormPReluConv& layer, Channels y) = 0;
+  // y = conv(act(norm(x)))
+  virtual void conv3d(Channels x, const Layer& layer, Channels y) = 0;
   // y = prelu(x)
   virtual void prelu(Channels x, const PReluLayer& layer, Channels y) = 0;
   // y = skip + batch_norm(x); y may be skip
   virtual void norm_add(Channels x, const NormLayer& norm, Channels skip, Channels y) = 0;
-  // y += x
-  virtual void add(Channels x, Channels y) = 0;
+  // output += image, the network's own
+  virtual void add_input(Channels image, Channels output) = 0;
+
+  // conv3d as forward passes write it.
+  void conv3d(Channels x, const ConvLayer& conv, Channels y) { conv3d(x, plain(conv), y); }
+  void elu_conv3d(Channels x, const ConvLayer& conv, Channels y) { conv3d(x, elu_before(conv), y); }
+  void norm_elu_conv3d(Channels x, const NormConv& layer, Channels y) { conv3d(x, elu_before(layer), y); }
+  void prelu_conv3d(Channels x, const PReluConv& layer, Channels y) { conv3d(x, prelu_before(layer), y); }
+  void norm_prelu_conv3d(Channels x, const NormPReluConv& layer, Channels y) { conv3d(x, prelu_before(layer), y); }
 };
 
-// Whether gradients are the first to arrive at their channels, or come on top of what later layers have left there.
-enum class Gradients { set, add };
+// What a way back leaves in the gradients of x: nothing, as nobody asks for the gradient of the image; the first to
+// arrive; or on top of what later layers have left there.
+enum class Gradients { none, set, add };
 
 // The way back through PatchOps' operations: from the gradients of y to those of x and of the layer's parameters.
 class GradientOps {
  public:
   virtual ~GradientOps() = default;
-  virtual void conv3d(Channels x, const ConvLayer& conv, Channels y, Gradients x_gradients) = 0;
-  virtual void norm_elu_conv3d(Channels x, const NormConv& layer, Channels y, Gradients x_gradients) = 0;
-  virtual void elu_conv3d(Channels x, const ConvLayer& conv, Channels y, Gradients x_gradients) = 0;
-  virtual void prelu_conv3d(Channels x, const PReluConv& layer, Channels y, Gradients x_gradients) = 0;
-  virtual void norm_prelu_conv3d(Channels x, const NormPReluConv& layer, Channels y, Gradients x_gradients) = 0;
+  virtual void conv3d(Channels x, const Layer& layer, Channels y, Gradients x_gradients) = 0;
   virtual void prelu(Channels x, const PReluLayer& layer, Channels y, Gradients x_gradients) = 0;
   // Gradients of x are set.
   virtual void norm_add(Channels x, const NormLayer& norm, Channels skip, Channels y, Gradients skip_gradients) = 0;
-  // The first layer: nobody asks for the gradient of the image.
-  virtual void stem(Channels image, const ConvLayer& conv, Channels y) = 0;
-  // y = conv(elu(batch_norm(x))) once more: other units have used its channels since.
-  virtual void recompute(Channels x, const NormConv& layer, Channels y) = 0;
+  // y = conv(act(norm(x))) once more: other units have used its channels since.
+  virtual void recompute(Channels x, const Layer& layer, Channels y) = 0;
+
+  // conv3d and recompute as ways back write them.
+  void conv3d(Channels x, const ConvLayer& conv, Channels y, Gradients g) { conv3d(x, plain(conv), y, g); }
+  void elu_conv3d(Channels x, const ConvLayer& conv, Channels y, Gradients g) { conv3d(x, elu_before(conv), y, g); }
+  void norm_elu_conv3d(Channels x, const NormConv& l, Channels y, Gradients g) { conv3d(x, elu_before(l), y, g); }
+  void prelu_conv3d(Channels x, const PReluConv& l, Channels y, Gradients g) { conv3d(x, prelu_before(l), y, g); }
+  void norm_prelu_conv3d(Channels x, const NormPReluConv& l, Channels y, Gradients g) {
+    conv3d(x, prelu_before(l), y, g);
+  }
+  void recompute(Channels x, const NormConv& layer, Channels y) { recompute(x, elu_before(layer), y); }
 };
 
 struct Plan;

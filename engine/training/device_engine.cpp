@@ -9,9 +9,8 @@
 #include <cmath>
 #include <optional>
 
-#include "engine/backends/device_array.h"
+#include "engine/backends/device_pass.h"
 #include "engine/base/status.h"
-#include "engine/networks/plan.h"
 #include "engine/training/device_adam.h"
 #include "engine/training/device_critic.h"
 #include "engine/training/parameters.h"
@@ -30,13 +29,11 @@ constexpr int64_t kMostParameters = 1 << 24;
 // The sums of two numbers that kernels gather, in three guises.
 static_assert(sizeof(ChannelSums) == 2 * sizeof(double) && offsetof(StepSums, input_loss) == sizeof(double));
 
-class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
+class DeviceEngine final : public TrainingEngine, DevicePass, GradientOps {
  public:
   DeviceEngine(const cuda::Api& api, int device, const Weights& weights, const TrainingOptions& options,
                Collective& collective)
-      : api_(api), ops_(api.training), device_(device), options_(options), collective_(collective) {
-    use();
-    require(api_, api_.create_stream(&stream_));
+      : DevicePass(api, kPrecision), ops_(api.training), device_(device), options_(options), collective_(collective) {
     try {
       if (collective_.size() > 1) join_ranks();
       numbers_ = DeviceArray<AdamNumbers>(api_, 1);
@@ -44,13 +41,14 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
       squares_ = DeviceArray<double>(api_, cuda::square_parts);
       load(weights, {});
     } catch (...) {
-      release();
+      leave_ranks();
       throw;
     }
   }
   ~DeviceEngine() override {
     api_.use_device(device_);
-    release();
+    finish_quietly();
+    leave_ranks();
   }
 
   StepResult step(const Batch& batch, double learning_rate, OutputLoss* besides) override {
@@ -72,7 +70,7 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
   const float* forward(const Batch& batch) override {
     use();
     queue_forward(batch);
-    require(api_, api_.synchronize(stream_));
+    finish();
     return output_.data();
   }
 
@@ -124,7 +122,7 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
     v_ = moments(state.v);
     number_layers();
     upload_statistics();
-    plan_.reset();  // prepare() makes room again
+    forget_batch();  // prepare() makes room again
   }
 
   std::string describe() const override {
@@ -150,11 +148,9 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
 
   void use() const { require(api_, api_.use_device(device_)); }
 
-  void release() {
+  void leave_ranks() {
     if (communicator_) ops_.leave(communicator_);
-    if (stream_) api_.destroy_stream(stream_);
     communicator_ = nullptr;
-    stream_ = nullptr;
   }
 
   void join_ranks() {
@@ -170,17 +166,10 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
     if (communicator_) require(api_, ops_.add_up_doubles(communicator_, values, n, stream_));
   }
 
-  template <class T>
-  DeviceArray<T> uploaded(const std::vector<T>& host) {
-    DeviceArray<T> array(api_, static_cast<int64_t>(host.size()));
-    array.upload(host.data(), static_cast<int64_t>(host.size()), stream_);
-    require(api_, api_.synchronize(stream_));  // the host's row may go
-    return array;
-  }
   std::vector<float> downloaded(const DeviceArray<float>& array) {
     std::vector<float> host(static_cast<size_t>(array.size()));
     array.download(host.data(), array.size(), stream_);
-    require(api_, api_.synchronize(stream_));
+    finish();
     return host;
   }
 
@@ -199,9 +188,7 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
     scatter_parameters(numbers, ranges_, numbered);
     network_ = make_network(numbered);
     convs_.clear();
-    int widest = 0;
     for (const ConvLayer& conv : network_->convs()) {
-      widest = std::max(widest, conv.ci);
       const std::vector<float> flipped = transposed_weights(conv.view());
       Conv device;
       device.forward = packed(conv.view());
@@ -209,8 +196,7 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
       device.gradient_index = gradient_index(conv);
       convs_.push_back(std::move(device));
     }
-    ones_ = uploaded(std::vector<float>(static_cast<size_t>(widest), 1.0f));
-    zeros_ = uploaded(std::vector<float>(static_cast<size_t>(widest), 0.0f));
+    upload_identity(*network_);
   }
 
   Packed packed(const ConvWeights& numbered) {
@@ -254,22 +240,27 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
 
   // ---- memory of a batch ----
 
+  void forget_batch() {
+    plan_ = nullptr;
+    batch_plan_.reset();
+  }
+
   void prepare(const Batch& batch) {
     if (plan_ && plan_->layout.size == batch.size && n_ == batch.n) return;
-    plan_.reset();
-    for (DeviceArray<float>* array :
-         {&features_, &gradients_, &image_, &target_, &output_, &output_gradient_, &partial_})
+    forget_batch();
+    features_ = {};
+    for (DeviceArray<float>* array : {&gradients_, &image_, &target_, &output_, &output_gradient_, &partial_sums_})
       *array = {};
     const Plan plan(*network_, dense_layout(batch.size), Keep::all);
     const int64_t voxels = batch.size.voxels() * batch.n;
     n_ = batch.n;
     n_voxels_ = static_cast<double>(voxels) * collective_.size();
     try {
-      features_ = DeviceArray<float>(api_, plan.image.first * voxels);
+      features_ = DeviceArray<char>(api_, plan.image.first * voxels * element_bytes(kPrecision));
       gradients_ = DeviceArray<float>(api_, plan.image.first * voxels);
       for (DeviceArray<float>* image : {&image_, &target_, &output_, &output_gradient_})
         *image = DeviceArray<float>(api_, voxels);
-      partial_ = DeviceArray<float>(api_, most_parts(batch));
+      partial_sums_ = DeviceArray<float>(api_, most_parts(batch));
     } catch (const OutOfDeviceMemory&) {
       throw Error(Status::device_trouble,
                   fmt::format("a batch of {} patches of {}x{}x{} does not fit into the memory of GPU {}; make --batch "
@@ -281,7 +272,7 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
     slope_ = uploaded(std::vector<double>(static_cast<size_t>(plan.n_channels)));
     offset_ = uploaded(std::vector<double>(static_cast<size_t>(plan.n_channels)));
     carried_.assign(static_cast<size_t>(plan.n_channels), false);
-    plan_.emplace(plan);
+    plan_ = &batch_plan_.emplace(plan);
   }
 
   // Numbers that one operation leaves for the next to add.
@@ -315,7 +306,7 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
     queue_forward(batch);
     queue_loss();
     if (besides) {
-      require(api_, api_.synchronize(stream_));  // it has a stream of its own
+      finish();  // it has a stream of its own
       besides->add_gradient(n_, output_.data(), output_gradient_.data());
     }
     network_->backward(*plan_, *this);
@@ -334,8 +325,8 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
   void queue_loss() {
     const int64_t n = output_.size();
     require(api_, ops_.l1_loss(output_.data(), image_.data(), target_.data(), n, static_cast<float>(1 / n_voxels_),
-                               output_gradient_.data(), partial_.data(), stream_));
-    require(api_, ops_.add_batch_parts(partial_.data(), 1, 1, ops_.l1_parts(n),
+                               output_gradient_.data(), partial_sums_.data(), stream_));
+    require(api_, ops_.add_batch_parts(partial_sums_.data(), 1, 1, ops_.l1_parts(n),
                                        reinterpret_cast<ChannelSums*>(step_sums_.data()), stream_));
     add_up(&step_sums_.data()->loss, 2);
   }
@@ -343,7 +334,7 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
   StepResult read_result() {
     StepSums sums{};
     step_sums_.download(&sums, 1, stream_);
-    require(api_, api_.synchronize(stream_));
+    finish();
     StepResult result = {.loss = sums.loss / n_voxels_,
                          .input_loss = sums.input_loss / n_voxels_,
                          .gradient_norm = std::sqrt(sums.gradient_squares)};
@@ -353,45 +344,23 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
 
   // ---- forward ----
 
-  cuda::FeatureMaps maps(const DeviceArray<float>& data) const {
-    return {data.data(), plan_->layout.size, n_, plan_->image.first * plan_->layout.size.voxels()};
+  ConvNumbers numbers_of(const ConvLayer& conv) const override {
+    const LayerParameters::Conv& parameters = layers_.convs[conv.id];
+    return {convs_[conv.id].forward.weights.data(),
+            parameters.bias ? parameters_.data() + parameters.bias->offset : nullptr};
   }
-  cuda::Operand features(Channels c) const {
-    if (c.first == plan_->image.first) return {{}, {0, 1}, image_.data()};
-    if (c.first == plan_->output.first) return {{}, {0, 1}, output_.data()};
-    return {maps(features_), c, nullptr};
+  const float* slope_of(const PReluLayer& prelu) const override {
+    return parameters_.data() + layers_.prelus[prelu.id].offset;
   }
-  cuda::Operand gradients(Channels c) const {
-    if (c.first == plan_->output.first) return {{}, {0, 1}, output_gradient_.data()};
-    return {maps(gradients_), c, nullptr};
-  }
-
-  void conv3d(Channels x, const ConvLayer& conv, Channels y) override { forward_conv(x, conv, y, {}); }
-
-  void norm_elu_conv3d(Channels x, const NormConv& layer, Channels y) override {
-    set_norm(x, layer.norm);
-    forward_conv(x, layer.conv, y, prologue(layer.norm));
-  }
-
-  void elu_conv3d(Channels x, const ConvLayer& conv, Channels y) override { forward_conv(x, conv, y, identity()); }
-  void prelu_conv3d(Channels x, const PReluConv& layer, Channels y) override {
-    forward_conv(x, layer.conv, y, with(layer.prelu, identity()));
-  }
-  void norm_prelu_conv3d(Channels x, const NormPReluConv& layer, Channels y) override {
-    set_norm(x, layer.norm);
-    forward_conv(x, layer.conv, y, with(layer.prelu, prologue(layer.norm)));
-  }
-
-  void prelu(Channels x, const PReluLayer& layer, Channels y) override {
-    require(api_, api_.prelu(kPrecision, maps(features_), x, slope_of(layer), y, stream_));
-  }
-  void norm_add(Channels x, const NormLayer& norm, Channels skip, Channels y) override {
+  cuda::DevicePrologue affine_of(Channels x, const NormLayer& norm) override {
     set_norm(x, norm);
-    require(api_, api_.norm_add(kPrecision, maps(features_), x, prologue(norm), skip, y, stream_));
+    return affine_met(norm);
   }
-
-  void add(Channels, Channels) override {  // the only one: image onto output
-    require(api_, api_.add_images(image_.data(), output_.data(), output_.size(), stream_));
+  bool wants_sums(Channels y) const override { return has_batch_norms() && y.first != plan_->output.first; }
+  void add_sums(const ConvLayer& conv, Channels y, int n_parts) override {
+    ChannelSums* sums = sums_.data() + y.first;
+    require(api_, ops_.add_batch_parts(partial_sums_.data(), n_, conv.co, n_parts, sums, stream_));
+    add_up(&sums->sum, 2 * int64_t{conv.co});
   }
 
   // What a norm is in this step: an affine.
@@ -406,85 +375,70 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
                                       scale_.data() + at, shift_.data() + at, stream_));
   }
 
-  cuda::DevicePrologue prologue(const NormLayer& norm) const {
-    const int64_t at = first_moment_[static_cast<size_t>(norm.id)];
+  // The affine that the forward pass of this step has set.
+  cuda::DevicePrologue affine_met(const NormLayer& norm) const {
+    const int64_t at = first_moment_[norm.id];
     return {.scale = scale_.data() + at, .shift = shift_.data() + at};
-  }
-  cuda::DevicePrologue identity() const { return {.scale = ones_.data(), .shift = zeros_.data()}; }
-  cuda::DevicePrologue with(const PReluLayer& prelu, cuda::DevicePrologue prologue) const {
-    prologue.slope = slope_of(prelu);
-    return prologue;
-  }
-  const float* slope_of(const PReluLayer& prelu) const {
-    return parameters_.data() + layers_.prelus[static_cast<size_t>(prelu.id)].offset;
-  }
-
-  void forward_conv(Channels x, const ConvLayer& conv, Channels y, cuda::DevicePrologue prologue) {
-    const LayerParameters::Conv& parameters = layers_.convs[static_cast<size_t>(conv.id)];
-    const bool gather_sums = has_batch_norms() && y.first != plan_->output.first;
-    require(api_, api_.conv3d_forward({.precision = kPrecision,
-                                       .shape = conv.view(),
-                                       .packed_weights = convs_[static_cast<size_t>(conv.id)].forward.weights.data(),
-                                       .bias = parameters.bias ? parameters_.data() + parameters.bias->offset : nullptr,
-                                       .x = features(x),
-                                       .y = features(y),
-                                       .prologue = prologue,
-                                       .partial_sums = gather_sums ? partial_.data() : nullptr},
-                                      stream_));
-    if (!gather_sums) return;
-    ChannelSums* sums = sums_.data() + y.first;
-    require(api_, ops_.add_batch_parts(partial_.data(), n_, conv.co,
-                                       api_.conv3d_parts(conv.view(), kPrecision, plan_->layout.size), sums, stream_));
-    add_up(&sums->sum, 2 * int64_t{conv.co});
   }
 
   // ---- backward ----
 
-  void conv3d(Channels x, const ConvLayer& conv, Channels y, Gradients x_gradients) override {
-    gradients_before(x, {}, conv, y, x_gradients, {});
+  cuda::FeatureMaps features() const { return maps(features_.data()); }
+  cuda::FeatureMaps gradients() const { return maps(gradients_.data()); }
+  cuda::Operand gradient_operand(Channels c) const {
+    if (c.first == plan_->output.first) return {{}, {0, 1}, output_gradient_.data()};
+    return {gradients(), c, nullptr};
   }
 
-  void norm_elu_conv3d(Channels x, const NormConv& layer, Channels y, Gradients x_gradients) override {
-    gradients_before(x, prologue(layer.norm), layer.conv, y, x_gradients, {.norm = &layer.norm});
-  }
-  void elu_conv3d(Channels x, const ConvLayer& conv, Channels y, Gradients x_gradients) override {
-    gradients_before(x, identity(), conv, y, x_gradients, {});
-  }
-  void prelu_conv3d(Channels x, const PReluConv& layer, Channels y, Gradients x_gradients) override {
-    gradients_before(x, with(layer.prelu, identity()), layer.conv, y, x_gradients, {.prelu = &layer.prelu});
-  }
-  void norm_prelu_conv3d(Channels x, const NormPReluConv& layer, Channels y, Gradients x_gradients) override {
-    gradients_before(x, with(layer.prelu, prologue(layer.norm)), layer.conv, y, x_gradients,
-                     {.norm = &layer.norm, .prelu = &layer.prelu});
+  using DevicePass::conv3d, DevicePass::prelu, DevicePass::norm_add;  // these are their ways back
+
+  void conv3d(Channels x, const Layer& layer, Channels y, Gradients x_gradients) override {
+    const cuda::DevicePrologue prologue =
+        prologue_of(layer, layer.norm ? affine_met(*layer.norm) : cuda::DevicePrologue{});
+    settle(y);
+    weights_gradient(x, prologue, layer.conv, y);
+    if (x_gradients == Gradients::none) return;
+    const ConvLayer& conv = layer.conv;
+    const ConvWeights transposed = {conv.co, conv.ci, conv.size, nullptr};
+    const int n_parts = api_.conv3d_parts(transposed, kPrecision, plan_->layout.size);
+    float* partial_slopes = partial_sums_.data() + int64_t{2} * n_ * x.count * n_parts;
+    require(api_, ops_.conv3d_backward_data({.shape = transposed,
+                                             .packed_weights = convs_[conv.id].transposed.weights.data(),
+                                             .dy = gradient_operand(y),
+                                             .f = features(),
+                                             .g = gradients(),
+                                             .x = x,
+                                             .prologue = prologue,
+                                             .accumulate = x_gradients == Gradients::add,
+                                             .partial_sums = layer.norm ? partial_sums_.data() : nullptr,
+                                             .partial_slopes = layer.act.prelu ? partial_slopes : nullptr},
+                                            stream_));
+    if (layer.act.prelu) slope_gradient(*layer.act.prelu, x, partial_slopes, n_parts);
+    if (layer.norm) norm_gradient(x, *layer.norm, n_parts);
   }
 
   void prelu(Channels x, const PReluLayer& layer, Channels y, Gradients x_gradients) override {
     settle(y);
-    require(api_, ops_.prelu_backward(maps(features_), maps(gradients_), x, slope_of(layer), y,
-                                      x_gradients == Gradients::add, partial_.data(), stream_));
-    slope_gradient(layer, x, partial_.data(), ops_.pointwise_parts(plan_->layout.size));
+    require(api_, ops_.prelu_backward(features(), gradients(), x, slope_of(layer), y, x_gradients == Gradients::add,
+                                      partial_sums_.data(), stream_));
+    slope_gradient(layer, x, partial_sums_.data(), ops_.pointwise_parts(plan_->layout.size));
   }
 
   void norm_add(Channels x, const NormLayer& norm, Channels skip, Channels y, Gradients skip_gradients) override {
     settle(y);
-    require(api_, ops_.norm_add_backward(maps(features_), maps(gradients_), x, prologue(norm).scale, skip, y,
-                                         skip_gradients == Gradients::add, partial_.data(), stream_));
+    require(api_, ops_.norm_add_backward(features(), gradients(), x, affine_met(norm).scale, skip, y,
+                                         skip_gradients == Gradients::add, partial_sums_.data(), stream_));
     norm_gradient(x, norm, ops_.pointwise_parts(plan_->layout.size));
   }
 
-  void stem(Channels image, const ConvLayer& conv, Channels y) override {
-    settle(y);
-    weights_gradient(image, {}, conv, y);
-  }
-
-  void recompute(Channels x, const NormConv& layer, Channels y) override { norm_elu_conv3d(x, layer, y); }
+  void recompute(Channels x, const Layer& layer, Channels y) override { DevicePass::conv3d(x, layer, y); }
 
   // The part of y's gradient that batch-norms' statistics have left as an affine of y.
   void settle(Channels y) {
     const auto first = carried_.begin() + y.first;
     if (std::find(first, first + y.count, true) == first + y.count) return;
-    require(api_, ops_.settle_gradients(maps(features_), maps(gradients_), y, slope_.data() + y.first,
-                                        offset_.data() + y.first, stream_));
+    require(api_, ops_.settle_gradients(features(), gradients(), y, slope_.data() + y.first, offset_.data() + y.first,
+                                        stream_));
     std::fill_n(first, y.count, false);
   }
 
@@ -494,49 +448,20 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
     require(api_, ops_.conv3d_backward_weights({.shape = shape,
                                                 .patch = size,
                                                 .n_patches = n_,
-                                                .x = features(x),
+                                                .x = operand(x),
                                                 .prologue = prologue,
-                                                .dy = gradients(y),
-                                                .partial = partial_.data()},
+                                                .dy = gradient_operand(y),
+                                                .partial = partial_sums_.data()},
                                                stream_));
     const LayerParameters::Conv& parameters = layers_.convs[static_cast<size_t>(conv.id)];
     const DeviceArray<int>& index = convs_[static_cast<size_t>(conv.id)].gradient_index;
-    require(api_, ops_.sum_parts(partial_.data(), static_cast<int64_t>(conv.weight.size()),
+    require(api_, ops_.sum_parts(partial_sums_.data(), static_cast<int64_t>(conv.weight.size()),
                                  ops_.gradient_parts(shape, size, n_), index.data(), index.size(),
                                  gradient_.data() + parameters.weight.offset, stream_));
     if (!parameters.bias) return;
-    require(api_, ops_.channel_totals(gradients(y), size, n_, partial_.data(), stream_));
-    require(api_, ops_.sum_parts(partial_.data(), conv.co, n_, nullptr, conv.co,
+    require(api_, ops_.channel_totals(gradient_operand(y), size, n_, partial_sums_.data(), stream_));
+    require(api_, ops_.sum_parts(partial_sums_.data(), conv.co, n_, nullptr, conv.co,
                                  gradient_.data() + parameters.bias->offset, stream_));
-  }
-
-  // The layers in front of a convolution whose gradients come with its data's; null: there is none.
-  struct Before {
-    const NormLayer* norm = nullptr;
-    const PReluLayer* prelu = nullptr;
-  };
-
-  void gradients_before(Channels x, cuda::DevicePrologue prologue, const ConvLayer& conv, Channels y,
-                        Gradients x_gradients, Before before) {
-    settle(y);
-    weights_gradient(x, prologue, conv, y);
-    const ConvWeights transposed = {conv.co, conv.ci, conv.size, nullptr};
-    const int n_parts = api_.conv3d_parts(transposed, kPrecision, plan_->layout.size);
-    float* partial_slopes = partial_.data() + int64_t{2} * n_ * x.count * n_parts;
-    require(api_,
-            ops_.conv3d_backward_data({.shape = transposed,
-                                       .packed_weights = convs_[static_cast<size_t>(conv.id)].transposed.weights.data(),
-                                       .dy = gradients(y),
-                                       .f = maps(features_),
-                                       .g = maps(gradients_),
-                                       .x = x,
-                                       .prologue = prologue,
-                                       .accumulate = x_gradients == Gradients::add,
-                                       .partial_sums = before.norm ? partial_.data() : nullptr,
-                                       .partial_slopes = before.prelu ? partial_slopes : nullptr},
-                                      stream_));
-    if (before.prelu) slope_gradient(*before.prelu, x, partial_slopes, n_parts);
-    if (before.norm) norm_gradient(x, *before.norm, n_parts);
   }
 
   void slope_gradient(const PReluLayer& layer, Channels x, const float* partial_slopes, int n_parts) {
@@ -544,11 +469,11 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
                                  gradient_.data() + layers_.prelus[static_cast<size_t>(layer.id)].offset, stream_));
   }
 
-  // Of the sums in partial_. Those of this rank give its share of gamma's and beta's gradients, those of all ranks what
-  // the statistics carry back.
+  // Of the sums in partial_sums_. Those of this rank give its share of gamma's and beta's gradients, those of all ranks
+  // what the statistics carry back.
   void norm_gradient(Channels x, const NormLayer& layer, int n_parts) {
     ChannelSums* sums = gradient_sums_.data();
-    require(api_, ops_.add_batch_parts(partial_.data(), n_, x.count, n_parts, sums, stream_));
+    require(api_, ops_.add_batch_parts(partial_sums_.data(), n_, x.count, n_parts, sums, stream_));
     const int64_t at = first_moment_[static_cast<size_t>(layer.id)];
     const LayerParameters::Norm& norm = layers_.norms[static_cast<size_t>(layer.id)];
     require(api_,
@@ -562,12 +487,10 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
     std::fill_n(carried_.begin() + x.first, x.count, true);
   }
 
-  const cuda::Api& api_;
   const cuda::TrainingApi& ops_;
   const int device_;
   TrainingOptions options_;
   Collective& collective_;
-  cuda::Stream stream_ = nullptr;
   cuda::Communicator communicator_ = nullptr;  // null: this process is alone
 
   Weights weights_;  // the description; its numbers are those of the last save() or load()
@@ -577,7 +500,6 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
   DeviceArray<float> parameters_, gradient_, m_, v_;  // in the order of parameters.h
   std::unique_ptr<Network> network_;                  // its weights are numbers of parameters
   std::vector<Conv> convs_;                           // by id
-  DeviceArray<float> ones_, zeros_;                   // an affine that changes nothing, as wide as the widest layer
 
   // Channels of all norms, one norm behind the other.
   std::vector<int64_t> first_moment_;  // by id
@@ -585,10 +507,9 @@ class DeviceEngine final : public TrainingEngine, PatchOps, GradientOps {
   DeviceArray<double> mean_, variance_;  // of the batch; the running ones with frozen norms
   DeviceArray<float> scale_, shift_;
 
-  std::optional<Plan> plan_;
-  int n_ = 0;            // patches of this rank's batch
-  double n_voxels_ = 0;  // of all ranks' batches
-  DeviceArray<float> features_, gradients_, image_, target_, output_, output_gradient_, partial_;
+  std::optional<Plan> batch_plan_;  // what plan_ points to
+  double n_voxels_ = 0;             // of all ranks' batches
+  DeviceArray<float> gradients_, target_, output_gradient_;
   DeviceArray<ChannelSums> sums_;           // by channel, of all ranks' batches; recompute() needs them on the way back
   DeviceArray<ChannelSums> gradient_sums_;  // of the layer at hand
   DeviceArray<double> slope_, offset_;      // by channel: what settle() brings

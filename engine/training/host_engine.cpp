@@ -6,6 +6,7 @@
 #include <cmath>
 #include <new>
 
+#include "engine/backends/host_convs.h"
 #include "engine/base/machine.h"
 #include "engine/base/status.h"
 #include "engine/networks/net_mdcsrn.h"
@@ -15,82 +16,11 @@
 #include "engine/training/host_critic.h"
 #include "engine/training/host_engine.h"
 #include "engine/training/parameters.h"
-#include "kernels/conv3d_backward.h"
-#include "kernels/cpu_target.h"
 #include "kernels/memory.h"
 #include "kernels/pointwise.h"
 
 namespace sr::train {
 namespace {
-
-// A patch of the batch: its features and their gradients.
-template <class T>
-struct Patch {
-  Features<T> f, g;
-};
-
-// The convolutions in float32, packed anew for each step.
-class CpuConvs {
- public:
-  using Value = float;
-  static Layout layout(Size3 size) { return padded_layout(size); }
-  static std::string name() { return fmt::format("CPU ({})", cpu_target()); }
-
-  CpuConvs(ConvAlgorithm algorithm, int n_threads) : algorithm_(algorithm), scratch_(n_threads) {}
-
-  void pack(const Network& network) {
-    forward_.clear();
-    backward_.clear();
-    for (const ConvLayer& conv : network.convs()) {
-      const std::vector<float> transposed = transposed_weights(conv.view());
-      forward_.emplace_back(conv.view(), algorithm_);
-      backward_.emplace_back(ConvWeights{conv.co, conv.ci, conv.size, transposed.data()}, algorithm_);
-    }
-  }
-  void forward(Features<float> f, Channels x, Prologue<float> prologue, const ConvLayer& conv, Channels y,
-               ChannelSums* sums) {
-    conv3d_forward_cpu(f, x, prologue, forward_[static_cast<size_t>(conv.id)], y, sums, scratch_);
-  }
-  void backward_data(const Patch<float>& patch, Channels x, Prologue<float> prologue, const ConvLayer& conv, Channels y,
-                     bool accumulate, GradientSums* sums) {
-    conv3d_backward_data_cpu(patch.f, patch.g, x, prologue, backward_[static_cast<size_t>(conv.id)], y, accumulate,
-                             sums, scratch_);
-  }
-  void backward_weights(const std::vector<Patch<float>>& patches, Channels x, Prologue<float> prologue,
-                        const ConvLayer& conv, Channels y, double* dweight, double* dbias) {
-    std::vector<TrainedPatch> list;
-    for (const Patch<float>& patch : patches) list.push_back({patch.f, patch.g});
-    conv3d_backward_weights_cpu(list, x, prologue, conv.size, y, algorithm_, dweight, dbias, scratch_);
-  }
-
- private:
-  ConvAlgorithm algorithm_;
-  ConvScratch scratch_;
-  std::vector<PackedConv> forward_, backward_;
-};
-
-class RefConvs {
- public:
-  using Value = double;
-  static Layout layout(Size3 size) { return dense_layout(size); }
-  static std::string name() { return "reference (plain loops, double)"; }
-
-  RefConvs(ConvAlgorithm, int) {}
-  void pack(const Network&) {}
-  void forward(Features<double> f, Channels x, Prologue<double> prologue, const ConvLayer& conv, Channels y,
-               ChannelSums* sums) {
-    conv3d_forward_ref(f, x, prologue, conv.view(), y, sums);
-  }
-  void backward_data(const Patch<double>& patch, Channels x, Prologue<double> prologue, const ConvLayer& conv,
-                     Channels y, bool accumulate, GradientSums* sums) {
-    conv3d_backward_data_ref(patch.f, patch.g, x, prologue, conv.view(), y, accumulate, sums);
-  }
-  void backward_weights(const std::vector<Patch<double>>& patches, Channels x, Prologue<double> prologue,
-                        const ConvLayer& conv, Channels y, double* dweight, double* dbias) {
-    for (const Patch<double>& patch : patches)
-      conv3d_backward_weights_ref(patch.f, patch.g, x, prologue, conv.size, y, dweight, dbias);
-  }
-};
 
 // Features and gradients of a batch in two allocations of one layout; zero at the start, so that padding lanes are.
 template <class T>
@@ -98,8 +28,8 @@ class Buffers {
  public:
   Buffers(const Plan& plan, int n)
       : features_(bytes(plan, n)), gradients_(bytes(plan, n)), elements_(plan.elements()), layout_(plan.layout) {}
-  std::vector<Patch<T>> patches(int n) {
-    std::vector<Patch<T>> list;
+  std::vector<PatchGradients<T>> patches(int n) {
+    std::vector<PatchGradients<T>> list;
     for (int i = 0; i < n; i++)
       list.push_back({{reinterpret_cast<T*>(features_.data()) + i * elements_, layout_},
                       {reinterpret_cast<T*>(gradients_.data()) + i * elements_, layout_}});
@@ -130,7 +60,7 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
       : options_(options),
         collective_(collective),
         threads_(options.threads > 0 ? options.threads : usable_processors()),
-        convs_(options.conv, threads_) {
+        scratch_(threads_) {
     load(weights, {});
   }
 
@@ -227,7 +157,7 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
   void for_voxels(int channel, F f) {
     const Size3 size = plan_->layout.size;
     size_t voxel = 0;
-    for (const Patch<T>& patch : patches_)
+    for (const PatchGradients<T>& patch : patches_)
       for (int z = 0; z < size.d; z++)
         for (int y = 0; y < size.h; y++) {
           T* value = patch.f.at(channel, z, y);
@@ -266,7 +196,7 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
   void run_forward(const Batch& batch) {
     network_ = make_network(current_weights());
     prepare(batch);
-    convs_.pack(*network_);
+    convs_.emplace(*network_, options_.conv, Directions::both);
     gather(batch);
     network_->forward(*plan_, *this);
   }
@@ -277,34 +207,27 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
     return output_.data();
   }
 
-  void conv3d(Channels x, const ConvLayer& conv, Channels y) override { run(x, {}, conv, y); }
-  void norm_elu_conv3d(Channels x, const NormConv& layer, Channels y) override {
-    run(x, prologue(set_norm(x, layer.norm)), layer.conv, y);
-  }
-  void elu_conv3d(Channels x, const ConvLayer& conv, Channels y) override { run(x, identity(x), conv, y); }
-  void prelu_conv3d(Channels x, const PReluConv& layer, Channels y) override {
-    run(x, with(layer.prelu, identity(x)), layer.conv, y);
-  }
-  void norm_prelu_conv3d(Channels x, const NormPReluConv& layer, Channels y) override {
-    run(x, with(layer.prelu, prologue(set_norm(x, layer.norm))), layer.conv, y);
+  void conv3d(Channels x, const Layer& layer, Channels y) override {
+    const NormAffine* affine = layer.norm ? &set_norm(x, *layer.norm).affine : nullptr;
+    run(x, prologue_.of(layer, affine), layer.conv, y);
   }
 
   void prelu(Channels x, const PReluLayer& layer, Channels y) override {
-    const Prologue<T> p = with(layer, {});
-    for (const Patch<T>& patch : patches_) sr::prelu(patch.f, x, p.slope, y, threads_);
+    const T* slope = prologue_.of(layer);
+    for (const PatchGradients<T>& patch : patches_) sr::prelu(patch.f, x, slope, y, threads_);
   }
 
   void norm_add(Channels x, const NormLayer& norm, Channels skip, Channels y) override {
-    const Prologue<T> p = prologue(set_norm(x, norm));
-    for (const Patch<T>& patch : patches_) sr::norm_add(patch.f, x, p.scale, p.shift, skip, y, threads_);
+    const Prologue<T> p = prologue_.of(set_norm(x, norm).affine);
+    for (const PatchGradients<T>& patch : patches_) sr::norm_add(patch.f, x, p.scale, p.shift, skip, y, threads_);
   }
 
-  void add(Channels x, Channels y) override {
+  void add_input(Channels image, Channels output) override {
     const Size3 size = plan_->layout.size;
-    for (const Patch<T>& patch : patches_)
+    for (const PatchGradients<T>& patch : patches_)
       for (int z = 0; z < size.d; z++)
         for (int row = 0; row < size.h; row++)
-          for (int i = 0; i < size.w; i++) patch.f.at(y.first, z, row)[i] += patch.f.at(x.first, z, row)[i];
+          for (int i = 0; i < size.w; i++) patch.f.at(output.first, z, row)[i] += patch.f.at(image.first, z, row)[i];
   }
 
   void run(Channels x, Prologue<T> prologue, const ConvLayer& conv, Channels y) {
@@ -312,8 +235,8 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
     std::vector<ChannelSums> of_patch(static_cast<size_t>(y.count));
     ChannelSums* total = sums_.data() + y.first;
     std::fill_n(total, y.count, ChannelSums{});
-    for (const Patch<T>& patch : patches_) {
-      convs_.forward(patch.f, x, prologue, conv, y, of_patch.data());
+    for (const PatchGradients<T>& patch : patches_) {
+      convs_->forward(patch.f, x, prologue, conv, y, of_patch.data(), scratch_);
       for (int c = 0; c < y.count; c++) {
         total[c].sum += of_patch[static_cast<size_t>(c)].sum;
         total[c].sum_of_squares += of_patch[static_cast<size_t>(c)].sum_of_squares;
@@ -343,23 +266,6 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
     return state;
   }
 
-  // These hold until the next call.
-  Prologue<T> prologue(const NormState& state) {
-    scale_.assign(state.affine.scale.begin(), state.affine.scale.end());
-    shift_.assign(state.affine.shift.begin(), state.affine.shift.end());
-    return {scale_.data(), shift_.data()};
-  }
-  Prologue<T> identity(Channels x) {
-    scale_.assign(static_cast<size_t>(x.count), T{1});
-    shift_.assign(static_cast<size_t>(x.count), T{0});
-    return {scale_.data(), shift_.data()};
-  }
-  Prologue<T> with(const PReluLayer& prelu, Prologue<T> prologue) {
-    prelu_slope_.assign(prelu.slope.begin(), prelu.slope.end());
-    prologue.slope = prelu_slope_.data();
-    return prologue;
-  }
-
   // ---- backward ----
 
   void begin_backward() {
@@ -370,76 +276,50 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
     offset_.assign(static_cast<size_t>(plan_->n_channels), 0.0);
   }
 
-  void conv3d(Channels x, const ConvLayer& conv, Channels y, Gradients x_gradients) override {
+  void conv3d(Channels x, const Layer& layer, Channels y, Gradients x_gradients) override {
+    const NormState* state = layer.norm ? &norms_[layer.norm->id] : nullptr;
+    const Prologue<T> prologue = prologue_.of(layer, state ? &state->affine : nullptr);
     settle(y);
-    weights_gradient(x, {}, conv, y);
-    for (const Patch<T>& patch : patches_)
-      convs_.backward_data(patch, x, {}, conv, y, x_gradients == Gradients::add, nullptr);
-  }
-
-  void norm_elu_conv3d(Channels x, const NormConv& layer, Channels y, Gradients x_gradients) override {
-    const NormState& state = norms_[static_cast<size_t>(layer.norm.id)];
-    std::vector<GradientSums> sums = gradients_before(x, prologue(state), layer.conv, y, x_gradients);
-    norm_gradient(x, layer.norm, state, sums);
-  }
-  void elu_conv3d(Channels x, const ConvLayer& conv, Channels y, Gradients x_gradients) override {
-    gradients_before(x, identity(x), conv, y, x_gradients);
-  }
-  void prelu_conv3d(Channels x, const PReluConv& layer, Channels y, Gradients x_gradients) override {
-    slope_gradient(layer.prelu, gradients_before(x, with(layer.prelu, identity(x)), layer.conv, y, x_gradients));
-  }
-  void norm_prelu_conv3d(Channels x, const NormPReluConv& layer, Channels y, Gradients x_gradients) override {
-    const NormState& state = norms_[static_cast<size_t>(layer.norm.id)];
-    std::vector<GradientSums> sums =
-        gradients_before(x, with(layer.prelu, prologue(state)), layer.conv, y, x_gradients);
-    slope_gradient(layer.prelu, sums);
-    norm_gradient(x, layer.norm, state, sums);
+    weights_gradient(x, prologue, layer.conv, y);
+    if (x_gradients == Gradients::none) return;
+    const bool plain = layer.act.kind == Activation::Kind::none;  // nobody asks for sums
+    std::vector<GradientSums> sums = over_patches(x, [&](const PatchGradients<T>& patch, GradientSums* of_patch) {
+      convs_->backward_data(patch, x, prologue, layer.conv, y, x_gradients == Gradients::add,
+                            plain ? nullptr : of_patch, scratch_);
+    });
+    if (layer.act.prelu) slope_gradient(*layer.act.prelu, sums);
+    if (state) norm_gradient(x, *layer.norm, *state, sums);
   }
 
   void prelu(Channels x, const PReluLayer& layer, Channels y, Gradients x_gradients) override {
     settle(y);
-    const Prologue<T> p = with(layer, {});
-    std::vector<double>& total = prelu_gradients_[static_cast<size_t>(layer.id)];
+    const T* slope = prologue_.of(layer);
+    std::vector<double>& total = prelu_gradients_[layer.id];
     std::vector<double> of_patch(layer.slope.size());
     total.assign(layer.slope.size(), 0.0);
-    for (const Patch<T>& patch : patches_) {
-      prelu_backward(patch.f, patch.g, x, p.slope, y, x_gradients == Gradients::add, of_patch.data(), threads_);
+    for (const PatchGradients<T>& patch : patches_) {
+      prelu_backward(patch.f, patch.g, x, slope, y, x_gradients == Gradients::add, of_patch.data(), threads_);
       for (size_t c = 0; c < total.size(); c++) total[c] += of_patch[c];
     }
   }
 
   void norm_add(Channels x, const NormLayer& norm, Channels skip, Channels y, Gradients skip_gradients) override {
     settle(y);
-    const NormState& state = norms_[static_cast<size_t>(norm.id)];
-    const Prologue<T> p = prologue(state);
-    std::vector<GradientSums> sums = over_patches(x, [&](const Patch<T>& patch, GradientSums* of_patch) {
+    const NormState& state = norms_[norm.id];
+    const Prologue<T> p = prologue_.of(state.affine);
+    std::vector<GradientSums> sums = over_patches(x, [&](const PatchGradients<T>& patch, GradientSums* of_patch) {
       norm_add_backward(patch.f, patch.g, x, p.scale, skip, y, skip_gradients == Gradients::add, of_patch, threads_);
     });
     norm_gradient(x, norm, state, sums);
   }
 
-  void stem(Channels image, const ConvLayer& conv, Channels y) override {
-    settle(y);
-    weights_gradient(image, {}, conv, y);
-  }
-
-  void recompute(Channels x, const NormConv& layer, Channels y) override { norm_elu_conv3d(x, layer, y); }
-
-  // The gradients of a convolution behind a prologue; returns the prologue's, before they mean something.
-  std::vector<GradientSums> gradients_before(Channels x, Prologue<T> prologue, const ConvLayer& conv, Channels y,
-                                             Gradients x_gradients) {
-    settle(y);
-    weights_gradient(x, prologue, conv, y);
-    return over_patches(x, [&](const Patch<T>& patch, GradientSums* of_patch) {
-      convs_.backward_data(patch, x, prologue, conv, y, x_gradients == Gradients::add, of_patch);
-    });
-  }
+  void recompute(Channels x, const Layer& layer, Channels y) override { conv3d(x, layer, y); }
 
   // The sums that f(patch, sums) leaves of each channel of x, added up over the batch.
   template <class F>
   std::vector<GradientSums> over_patches(Channels x, F f) {
     std::vector<GradientSums> total(static_cast<size_t>(x.count)), of_patch(total.size());
-    for (const Patch<T>& patch : patches_) {
+    for (const PatchGradients<T>& patch : patches_) {
       f(patch, of_patch.data());
       for (size_t c = 0; c < total.size(); c++) {
         total[c].sum += of_patch[c].sum;
@@ -477,8 +357,8 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
     ConvGradient& gradient = conv_gradients_[static_cast<size_t>(conv.id)];
     gradient.weight.assign(conv.weight.size(), 0.0);
     gradient.bias.assign(conv.bias.size(), 0.0);
-    convs_.backward_weights(patches_, x, prologue, conv, y, gradient.weight.data(),
-                            conv.bias.empty() ? nullptr : gradient.bias.data());
+    convs_->backward_weights(patches_, x, prologue, conv, y, gradient.weight.data(),
+                             conv.bias.empty() ? nullptr : gradient.bias.data(), scratch_);
   }
 
   // kernels/conv3d_backward.h has the formulas. The sums of this rank give its share of gamma's and beta's gradients,
@@ -560,7 +440,7 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
   TrainingOptions options_;
   Collective& collective_;
   int threads_;
-  Convs convs_;
+  ConvScratch scratch_;
 
   Weights weights_;  // running statistics, and the parameters as they were when the network was last made of them
   std::vector<ParameterRange> ranges_;
@@ -569,17 +449,18 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
   OptimiserState state_;
 
   std::unique_ptr<Network> network_;  // of this step
+  std::optional<Convs> convs_;        // its weights, packed
   std::optional<Plan> plan_;
   std::optional<Buffers<T>> buffers_;
-  std::vector<Patch<T>> patches_;
+  std::vector<PatchGradients<T>> patches_;
   int n_patches_ = 0;
   std::vector<float> output_;  // of the last batch, patch by patch
   double n_voxels_ = 0;        // of all ranks' batches
 
-  std::vector<ChannelSums> sums_;               // by channel, of all ranks' batches
-  std::vector<NormState> norms_;                // by id
-  std::vector<T> scale_, shift_, prelu_slope_;  // of the layer at hand
-  std::vector<double> slope_, offset_;          // by channel: what settle() brings
+  std::vector<ChannelSums> sums_;       // by channel, of all ranks' batches
+  std::vector<NormState> norms_;        // by id
+  HostPrologue<T> prologue_;            // of the layer at hand
+  std::vector<double> slope_, offset_;  // by channel: what settle() brings
   std::vector<ConvGradient> conv_gradients_;
   std::vector<NormGradient> norm_gradients_;
   std::vector<std::vector<double>> prelu_gradients_;
