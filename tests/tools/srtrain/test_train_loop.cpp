@@ -375,6 +375,37 @@ TEST_CASE("a signal in a validation: the step is saved, the validation made up f
   whole_log(folder / "run", 30);
 }
 
+TEST_CASE("what all ranks have done is saved when another is gone") {
+  class Left final : public Collective {
+   public:
+    int rank() const override { return 0; }
+    int size() const override { return 2; }
+    void sum(double*, int64_t) override {  // once before the first step and once after each
+      if (++n_sums_ == 8) throw OtherRankFailed(Status::device_trouble, "rank 1 of 2 is gone", false);
+    }
+    void sum(float*, int64_t) override {}
+    void broadcast(void*, int64_t) override {}
+    void finish() override {}
+    bool fail(Status, const std::string&) override { return false; }
+
+   private:
+    int n_sums_ = 0;
+  } left;
+  TemporaryFolder temporary;
+  LoopOptions o = options(30);
+  o.save_every = 500;
+  FakeEngine engine;
+  RunFolder folder(temporary / "run", RunFolder::Open::fresh);
+  Log log(folder.path());
+  const Refusal gone = refusal([&] {
+    sr::train::train(engine, first_checkpoint(random_weights(tiny(), 7), true, some_options), o, fake_job(), left,
+                     folder, log);
+  });
+  CHECK((gone.status == Status::device_trouble && gone.sentence == "rank 1 of 2 is gone"));
+  CHECK(folder.load().state.step == 7);
+  CHECK(load_weights(folder.last()).provenance.at("steps") == 7);
+}
+
 TEST_CASE("the curves are a picture with something in it, of a resumed run too") {
   TemporaryFolder folder;
   FakeEngine engine;
