@@ -227,7 +227,7 @@ std::string table_plot(const MethodTable& table) {
   Chart chart = pareto_chart(table);
   chart.notes = headings(table);
   chart.notes.push_back(area_of_dots);
-  return chart_document(chart);
+  return chart_document({chart});
 }
 
 std::string csv_table(const MethodTable& table) {

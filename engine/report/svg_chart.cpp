@@ -14,6 +14,8 @@ namespace {
 // Pixels of the drawing and of the plot within it.
 constexpr double width = 620, height = 330, left = 66, right = 604, top = 34, bottom = 268;
 constexpr double smallest_dot = 3, largest_dot = 12;  // radius
+constexpr size_t many = 200;                          // points from which a noisy curve gets its moving mean
+constexpr size_t most = 500;                          // pieces of a noisy curve: the plot has no more pixels to show
 
 struct Axis {
   double low = std::numeric_limits<double>::infinity(), high = -low;
@@ -29,7 +31,10 @@ struct Axis {
   // A range that can be divided by: something on either side of a single value, 0 .. 1 where there is none.
   void settle() {
     if (!(low <= high)) low = logarithmic ? 0.1 : 0, high = 1;
-    if (low == high) low -= logarithmic ? low / 2 : 0.5, high += logarithmic ? high : 0.5;
+    if (low == high) {
+      const double more = std::max(0.5, 1e-6 * std::abs(low));
+      low -= logarithmic ? low / 2 : more, high += logarithmic ? high : more;
+    }
   }
   // Room for dots at either end.
   void widen() {
@@ -72,15 +77,62 @@ std::string line(double x1, double y1, double x2, double y2, const char* kind) {
                      y2);
 }
 
+// A point without neighbours is a dash.
 std::string path_of(const Curve& curve, const Axis& x, const Axis& y) {
+  const auto is_shown = [&](size_t i) { return i < curve.x.size() && x.shows(curve.x[i]) && y.shows(curve.y[i]); };
   std::string d;
   bool down = false;
   for (size_t i = 0; i < curve.x.size(); i++) {
-    const bool visible = x.shows(curve.x[i]) && y.shows(curve.y[i]);
-    if (visible) d += fmt::format("{}{:.1f} {:.1f}", down ? "L" : "M", x.pixel(curve.x[i]), y.pixel(curve.y[i]));
-    down = visible;
+    if (is_shown(i)) {
+      const double at_x = x.pixel(curve.x[i]), at_y = y.pixel(curve.y[i]);
+      d += down || is_shown(i + 1) ? fmt::format("{}{:.1f} {:.1f}", down ? "L" : "M", at_x, at_y)
+                                   : fmt::format("M{:.1f} {:.1f}h3", at_x - 1.5, at_y);
+    }
+    down = is_shown(i);
   }
   return d;
+}
+
+// Means over an odd window, the shorter towards the ends.
+Curve moving_mean(const Curve& curve) {
+  const size_t n = curve.y.size(), reach = n / 100;
+  std::vector<double> sums{0};
+  std::vector<double> counts{0};
+  for (const double v : curve.y) {
+    sums.push_back(sums.back() + (std::isfinite(v) ? v : 0));
+    counts.push_back(counts.back() + (std::isfinite(v) ? 1 : 0));
+  }
+  Curve result{curve.name, curve.x, {}};
+  for (size_t i = 0; i < n; i++) {
+    const size_t from = i - std::min(i, reach), to = std::min(n, i + reach + 1);
+    result.y.push_back((sums[to] - sums[from]) / (counts[to] - counts[from]));
+  }
+  return result;
+}
+
+// Of more points than can be told apart the lowest and the highest of each piece: the same to the eye.
+Curve thinned(const Curve& curve) {
+  const size_t n = curve.x.size(), length = (n + most - 1) / most;
+  if (length <= 2) return curve;
+  Curve result{curve.name, {}, {}};
+  for (size_t first = 0; first < n; first += length) {
+    const size_t last = std::min(first + length, n) - 1;
+    double low = std::numeric_limits<double>::infinity(), high = -low;
+    for (size_t i = first; i <= last; i++)
+      if (std::isfinite(curve.y[i])) low = std::min(low, curve.y[i]), high = std::max(high, curve.y[i]);
+    result.x.insert(result.x.end(), {curve.x[first], curve.x[last]});
+    result.y.insert(result.y.end(), {low, high});  // infinite where there is none
+  }
+  return result;
+}
+
+std::string draw_curve(const Curve& curve, const char* colour, const Axis& x, const Axis& y) {
+  const auto path = [&](const Curve& c, const char* more) {
+    return fmt::format("<path fill=\"none\" stroke=\"{}\" stroke-width=\"1.6\"{} d=\"{}\"/>", colour, more,
+                       path_of(c, x, y));
+  };
+  if (!curve.noisy || curve.x.size() < many) return path(curve, "");
+  return path(thinned(curve), " stroke-opacity=\"0.35\"") + path(thinned(moving_mean(curve)), "");
 }
 
 constexpr double line_height = 13, letter = 7.2;  // of the labels, in a wide font
@@ -184,7 +236,15 @@ const char* const chart_style = R"(
 .chart .mark { stroke: #6c7680; stroke-dasharray: 4 3; }
 )";
 
-std::string draw_chart(const Chart& chart) {
+namespace {
+
+// What is in an element, and how high that has to be.
+struct Drawing {
+  std::string svg;
+  double height;
+};
+
+Drawing draw(const Chart& chart) {
   Axis x, y;
   x.logarithmic = chart.log_x, y.logarithmic = chart.log_y;
   x.from = left, x.to = right, y.from = bottom, y.to = top;
@@ -212,9 +272,7 @@ std::string draw_chart(const Chart& chart) {
     svg += line(x.pixel(*chart.x_mark), top, x.pixel(*chart.x_mark), bottom, "mark");
     svg += text(x.pixel(*chart.x_mark) + 4, top + 12, "start", chart.x_mark_label);
   }
-  for (size_t i = 0; i < chart.curves.size(); i++)
-    svg += fmt::format("<path fill=\"none\" stroke=\"{}\" stroke-width=\"1.6\" d=\"{}\"/>", curve_colour(i),
-                       path_of(chart.curves[i], x, y));
+  for (size_t i = 0; i < chart.curves.size(); i++) svg += draw_curve(chart.curves[i], curve_colour(i), x, y);
   svg += draw_dots(chart.dots, curve_colour(chart.curves.size()), x, y);
   // The legend: names in turn, in as many rows as they need, then the notes; the picture grows with them.
   std::string legend;
@@ -229,15 +287,33 @@ std::string draw_chart(const Chart& chart) {
     at += entry;
   }
   for (const std::string& note : chart.notes) legend += text(left, y_text += 17, "start", note);
-  return fmt::format(
-             "<svg class=\"chart\" width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} {1:.0f}\" role=\"img\" "
-             "aria-label=\"{2}\">",
-             width, y_text + 10, escape_markup(chart.title)) +
-         svg + legend + "</svg>";
+  return {svg + legend, y_text + 10};
 }
 
-std::string chart_document(const Chart& chart) {
-  std::string svg = draw_chart(chart);
+std::string element(const std::string& label, const Drawing& drawing) {
+  return fmt::format(
+      "<svg class=\"chart\" width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} {1:.0f}\" role=\"img\" "
+      "aria-label=\"{2}\">{3}</svg>",
+      width, drawing.height, escape_markup(label), drawing.svg);
+}
+
+}  // namespace
+
+std::string draw_chart(const Chart& chart) {
+  return element(chart.title, draw(chart));
+}
+
+std::string chart_document(const std::vector<Chart>& charts) {
+  std::string titles;
+  Drawing all{"", 0};
+  for (const Chart& chart : charts) {
+    const Drawing one = draw(chart);
+    titles += (titles.empty() ? "" : ", ") + chart.title;
+    all.svg +=
+        all.height > 0 ? fmt::format("<g transform=\"translate(0 {:.0f})\">{}</g>", all.height, one.svg) : one.svg;
+    all.height += one.height;
+  }
+  std::string svg = element(titles, all);
   const char* page = "svg { background: #fff; font-family: system-ui, \"Helvetica Neue\", Arial, sans-serif; }";
   svg.insert(svg.find('>') + 1, fmt::format("<style>\n{}{}</style>", page, chart_style));
   svg.insert(std::string_view("<svg").size(), " xmlns=\"http://www.w3.org/2000/svg\"");

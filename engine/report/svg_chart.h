@@ -10,6 +10,7 @@ namespace sr {
 struct Curve {
   std::string name;
   std::vector<double> x, y;  // points that are not finite break the line
+  bool noisy = false;        // of many points: drawn pale, with its moving mean over it
 };
 
 struct Dot {
@@ -40,7 +41,7 @@ extern const char* const chart_style;
 // An element of a page.
 std::string draw_chart(const Chart& chart);
 
-// A file that needs nothing else.
-std::string chart_document(const Chart& chart);
+// A file that needs nothing else; one chart below the other.
+std::string chart_document(const std::vector<Chart>& charts);
 
 }  // namespace sr

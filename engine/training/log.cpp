@@ -107,8 +107,8 @@ void Log::remember(const nlohmann::json& record) {
     const nlohmann::json::json_pointer place(pointer);
     if (record.value("kind", "") != kind || !record.contains(place)) continue;
     const nlohmann::json& value = record.at(place);
-    curves_[tag].steps.push_back(record.at("step").get<double>());
-    curves_[tag].values.push_back(value.is_number() ? value.get<double>() : std::numeric_limits<double>::quiet_NaN());
+    curves_[tag].x.push_back(record.at("step").get<double>());
+    curves_[tag].y.push_back(value.is_number() ? value.get<double>() : std::numeric_limits<double>::quiet_NaN());
   }
 }
 
@@ -120,8 +120,8 @@ void Log::append(File& file, const fs::path& path, const std::string& text) {
 
 void Log::value(const std::string& tag, double time, int64_t step, double value) {
   if (std::ranges::find(shown, tag, &Shown::tag) != std::end(shown)) {  // the others would be memory for nothing
-    curves_[tag].steps.push_back(static_cast<double>(step));
-    curves_[tag].values.push_back(value);
+    curves_[tag].x.push_back(static_cast<double>(step));
+    curves_[tag].y.push_back(value);
   }
   const fs::path path = folder_ / "csv" / (tag + ".csv");
   File& file = csv_[tag];

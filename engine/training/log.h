@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/training/curves.h"
+#include "engine/report/svg_chart.h"
 #include "engine/training/training_engine.h"
 #include "engine/training/validate.h"
 
@@ -39,7 +39,7 @@ class Log {
   void validation(int64_t step, const Validation& validation, const Figures& figures = {},
                   nlohmann::ordered_json fields = nlohmann::ordered_json::object());
 
-  // All values so far of a tag that is drawn: "loss", "psnr", ... (log.cpp).
+  // All values so far of a tag that is drawn, over the steps: "loss", "psnr", ... (log.cpp).
   const Curve& curve(const std::string& tag) const;
 
  private:

@@ -1,22 +1,23 @@
 #include "engine/training/ranks.h"
 
+#include <dlfcn.h>
 #include <fmt/format.h>
 #include <sched.h>
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
+#include <cstdlib>
 #include <fstream>
-#include <optional>
+#include <string>
 
-#include "engine/training/mpi_link.h"
+#include "engine/base/plugin_files.h"
+#include "engine/training/mpi_api.h"
 #include "engine/training/star_collective.h"
-#include "engine/training/tcp_link.h"
 
 namespace sr::train {
 namespace {
 
-constexpr int most_ranks = 65536, most_ports = 65535;
+constexpr int most_ranks = 65536;
 
 // Reads numbers, and says in its sentences which variable is wrong.
 class Variables {
@@ -37,7 +38,7 @@ class Variables {
       throw Error(Status::bad_usage,
                   value.empty()
                       ? fmt::format("{} is not set in the environment, though other variables say that this process is "
-                                    "one of several; start them with torchrun, srun or mpirun",
+                                    "one of several; start them with mpirun or srun --mpi=pmix",
                                     name)
                       : fmt::format("{}={} in the environment: should be a whole number from {} to {}; the launcher of "
                                     "several processes sets it, unset it to run a single one",
@@ -65,45 +66,41 @@ Ranks place(const Variables& v, const char* rank, const char* size, const char* 
   return ranks;
 }
 
-Ranks of_torchrun(const Variables& v) {
-  Ranks ranks = place(v, "RANK", "WORLD_SIZE", "LOCAL_RANK");
-  if (ranks.size == 1) return ranks;
-  ranks.transport = Ranks::Transport::tcp;
-  ranks.address = v.text("MASTER_ADDR");
-  if (ranks.address.empty())
-    throw Error(
-        Status::bad_usage,
-        "WORLD_SIZE in the environment says that this process is one of several, but MASTER_ADDR is not set; it "
-        "names the machine of rank 0");
-  ranks.port = v.number("MASTER_PORT", 1, most_ports - 1);
-  // There torchrun itself listens at MASTER_PORT, for PyTorch's processes.
-  if (v.text("TORCHELASTIC_USE_AGENT_STORE") == "True") ranks.port++;
-  ranks.run = v.text("TORCHELASTIC_RUN_ID") + "." + v.text("TORCHELASTIC_RESTART_COUNT");
-  return ranks;
+// A launcher that brings no MPI may start a single process.
+Ranks single_process(const Variables& v, const char* size, const char* way_to_one) {
+  if (const int n = v.number(size, 1, most_ranks); n > 1)
+    throw Error(Status::bad_usage,
+                fmt::format("{}={} in the environment: this process was started as one of several, and not by MPI, "
+                            "which they need (torchrun has none); use mpirun -n {} srtrain ..., or srun --mpi=pmix "
+                            "srtrain ... within a Slurm job, or {} to train in one process",
+                            size, n, n, way_to_one));
+  return {};
 }
 
-// The number of processes is that of the step: SLURM_NTASKS alone may be the whole job's.
-Ranks of_srun(const Variables& v) {
-  const char* size = v.has("SLURM_STEP_NUM_TASKS") ? "SLURM_STEP_NUM_TASKS" : "SLURM_NTASKS";
-  Ranks ranks = place(v, "SLURM_PROCID", size, "SLURM_LOCALID");
-  if (ranks.size == 1) return ranks;
-  if (v.has("PMIX_RANK") || v.has("PMI_RANK")) {
-    ranks.transport = Ranks::Transport::mpi;
-    return ranks;
+const mpi::Api& load_plugin() {
+  std::string why_not = "libsrtrain_mpi.so is not beside this program";
+  for (const std::filesystem::path& file : plugin_files("SRTRAIN_MPI_PLUGIN", "libsrtrain_mpi.so")) {
+    std::error_code error;
+    const bool is_there = file.has_parent_path() && std::filesystem::exists(file, error);
+    if (file.has_parent_path() && !is_there) {
+      if (std::getenv("SRTRAIN_MPI_PLUGIN")) why_not = fmt::format("{} does not exist", file.string());
+      continue;
+    }
+    // Global: MPI opens plugins of its own, which look for its symbols.
+    void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_GLOBAL);
+    if (!library) {
+      if (is_there) why_not = dlerror();
+      continue;
+    }
+    const auto entry = reinterpret_cast<const mpi::Api* (*)(int)>(dlsym(library, "srtrain_mpi_api"));
+    if (const mpi::Api* api = entry ? entry(mpi::api_version) : nullptr) return *api;
+    why_not = fmt::format("{} belongs to another version of srtrain", file.string());
+    dlclose(library);
   }
-  ranks.transport = Ranks::Transport::tcp;
-  ranks.run = v.text("SLURM_JOB_ID") + "." + v.text("SLURM_STEP_ID");
-  ranks.address = v.text("MASTER_ADDR");
-  if (ranks.address.empty())
-    ranks.address = first_host(v.has("SLURM_STEP_NODELIST") ? v.text("SLURM_STEP_NODELIST") : v.text("SLURM_NODELIST"));
-  if (ranks.address.empty())
-    throw Error(Status::bad_usage,
-                "neither MASTER_ADDR nor SLURM_STEP_NODELIST is set in the environment; the former names the machine "
-                "of rank 0");
-  // Of its own for each step of a job, and below the ports that systems hand out themselves.
-  const int64_t step = 8 * int64_t{v.number("SLURM_JOB_ID", 0, 1 << 30, 0)} + v.number("SLURM_STEP_ID", 0, 1 << 30, 0);
-  ranks.port = v.number("MASTER_PORT", 1, most_ports, 15000 + static_cast<int>(step % 15000));
-  return ranks;
+  throw Error(Status::device_trouble,
+              fmt::format("several processes were started by MPI, and it cannot be used: {}; build srtrain where "
+                          "libopenmpi-dev is installed",
+                          why_not));
 }
 
 // Bytes of this machine's boot as a number that a double holds. Containers of one machine share it, with the
@@ -118,46 +115,34 @@ double machine_number() {
 
 Ranks ranks_of(const Environment& environment) {
   const Variables v(environment);
-  const auto of_mpirun = [&](const char* rank, const char* size, const char* local_rank) {
-    Ranks ranks = place(v, rank, size, local_rank);
-    if (ranks.size > 1) ranks.transport = Ranks::Transport::mpi;
-    return ranks;
-  };
-  if (v.has("WORLD_SIZE")) return of_torchrun(v);
+  constexpr const char* unset = "unset WORLD_SIZE";
+  // Within another launcher's process torchrun starts several that all have that one's place.
+  if (v.has("TORCHELASTIC_RUN_ID") && v.has("WORLD_SIZE")) return single_process(v, "WORLD_SIZE", unset);
   if (v.has("OMPI_COMM_WORLD_SIZE"))
-    return of_mpirun("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK");
+    return place(v, "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK");
   if (v.has("PMI_SIZE"))
-    return of_mpirun("PMI_RANK", "PMI_SIZE", v.has("SLURM_LOCALID") ? "SLURM_LOCALID" : "MPI_LOCALRANKID");
+    return place(v, "PMI_RANK", "PMI_SIZE", v.has("SLURM_LOCALID") ? "SLURM_LOCALID" : "MPI_LOCALRANKID");
   // A batch script has SLURM_PROCID and SLURM_NTASKS too; a process of a step alone has the step's number.
-  if (v.has("SLURM_STEP_ID") && v.has("SLURM_PROCID")) return of_srun(v);
+  const bool in_step = v.has("SLURM_STEP_ID") && v.has("SLURM_PROCID");
+  // The number of processes is that of the step: SLURM_NTASKS alone may be the whole job's.
+  const char* n_tasks = v.has("SLURM_STEP_NUM_TASKS") ? "SLURM_STEP_NUM_TASKS" : "SLURM_NTASKS";
+  if (in_step && (v.has("PMIX_RANK") || v.has("PMI_RANK"))) return place(v, "SLURM_PROCID", n_tasks, "SLURM_LOCALID");
+  if (v.has("WORLD_SIZE")) return single_process(v, "WORLD_SIZE", unset);
+  if (in_step) return single_process(v, n_tasks, "srun --ntasks=1");
   return {};
 }
 
-std::string first_host(const std::string& hosts) {
-  std::string host;
-  for (size_t i = 0; i < hosts.size() && hosts[i] != ','; i++) {
-    if (hosts[i] != '[') {
-      host += hosts[i];
-      continue;
-    }
-    const size_t first = i + 1, end = hosts.find_first_of("-,]", first);
-    host += hosts.substr(first, end - first);
-    i = hosts.find(']', first);
-    if (i == std::string::npos) break;
-  }
-  return host;
-}
-
 std::unique_ptr<Collective> join(const Ranks& ranks) {
-  switch (ranks.transport) {
-    case Ranks::Transport::mpi:
-      return std::make_unique<StarCollective>(open_mpi_link(ranks));
-    case Ranks::Transport::tcp:
-      return std::make_unique<StarCollective>(open_tcp_link(ranks));
-    case Ranks::Transport::none:
-      break;
-  }
-  return std::make_unique<SingleProcess>();
+  if (ranks.size == 1) return std::make_unique<SingleProcess>();
+  const mpi::Api& mpi = load_plugin();
+  int rank = 0, size = 1;
+  if (const char* trouble = mpi.start(&rank, &size)) throw Error(Status::device_trouble, trouble);
+  if (rank == ranks.rank && size == ranks.size) return std::make_unique<StarCollective>(mpi, rank, size);
+  mpi.finish();
+  throw Error(Status::device_trouble,
+              fmt::format("mpirun says that this process is rank {} of {}, libsrtrain_mpi.so says {} of {}; it was "
+                          "built with another MPI than that mpirun's",
+                          ranks.rank, ranks.size, rank, size));
 }
 
 int fair_share(const std::vector<Processors>& of_ranks, int rank) {

@@ -1,10 +1,9 @@
-// Which process of a run this one is. torchrun, Slurm's srun and mpirun start the same command many times and tell each
-// process its place in the environment.
+// Which process of a run this one is. mpirun and Slurm's srun start the same command many times and tell each process
+// its place in the environment; the processes speak MPI.
 #pragma once
 
 #include <functional>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "engine/training/collective.h"
@@ -12,28 +11,22 @@
 namespace sr::train {
 
 struct Ranks {
-  enum class Transport { none, mpi, tcp };
   int rank = 0, size = 1;
   int local_rank = 0;  // among those of this machine
-  Transport transport = Transport::none;
-  // Of tcp, where rank 0 listens: "node003", 29500.
-  std::string address;
-  int port = 0;
-  std::string run;  // the launcher's name for this run: no two at the same time have the same
 };
 
 // The value of a variable, null where it is not set.
 using Environment = std::function<const char*(const char* name)>;
 
-// The innermost launcher is the one that counts: torchrun (RANK, WORLD_SIZE), then mpirun (OMPI_COMM_WORLD_RANK and
-// _SIZE, or PMI_RANK and PMI_SIZE), then srun (SLURM_PROCID, within a step). None: one process. docs/training.md has
-// the variables. Throws Error{bad_usage} where what they say cannot be.
+// What mpirun says (OMPI_COMM_WORLD_RANK and _SIZE, or PMI_RANK and PMI_SIZE), or else srun with an MPI (SLURM_PROCID,
+// within a step, with PMIX_RANK or PMI_RANK). Neither: one process. docs/training.md has the variables. Throws
+// Error{bad_usage} where what they say cannot be, and where torchrun, WORLD_SIZE set by hand or srun without an MPI
+// started several.
 Ranks ranks_of(const Environment& environment);
 
-// The first host of Slurm's way of writing many: "gpu[003-010,12],login1" gives "gpu003".
-std::string first_host(const std::string& hosts);
-
-// Waits for the other processes. Throws Error{device_trouble} where they do not come, or where there is no MPI.
+// Waits for the other processes. MPI is in a plugin (mpi_api.h), which several processes open: where SRTRAIN_MPI_PLUGIN
+// says, else beside the program, in ../lib/srengine of it, and where the dynamic linker looks. Throws
+// Error{device_trouble} where there is none, or it does not find the ranks that the environment promises.
 std::unique_ptr<Collective> join(const Ranks& ranks);
 
 // A rank's machine and the processors of it that it may use.

@@ -259,9 +259,9 @@ void RunFolder::save_best(const Checkpoint& checkpoint) {
   }
 }
 
-void RunFolder::save_picture(const std::vector<uint8_t>& png) {
+void RunFolder::save_picture(const std::string& svg) {
   try {
-    write_file_whole(folder_ / "curves.png", png);
+    write_file_whole(folder_ / "curves.svg", Bytes(reinterpret_cast<const uint8_t*>(svg.data()), svg.size()));
   } catch (const NotWritten& e) {
     throw Error(Status::bad_output, e.what());
   }

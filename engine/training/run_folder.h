@@ -4,7 +4,8 @@
 //               halves of two checkpoints
 //   last.bin    the weights of that checkpoint, as a weights file: what `srengine run` takes
 //   best.bin    those of the validation with the least mean squared error, or Wasserstein estimate
-//   log.jsonl, csv/, curves.png   engine/training/log.h, curves.h
+//   log.jsonl, csv/   engine/training/log.h
+//   curves.svg        its figures over the steps
 #pragma once
 
 #include <cstdint>
@@ -62,7 +63,7 @@ class RunFolder {
   // Each file appears whole or not at all. Throw Error{bad_output}: the checkpoint before is intact then.
   void save(const Checkpoint& checkpoint);       // last.bin, then state.bin
   void save_best(const Checkpoint& checkpoint);  // best.bin
-  void save_picture(const std::vector<uint8_t>& png);
+  void save_picture(const std::string& svg);
 
   Checkpoint load() const;  // of state.bin. Throws WeightsError.
   // Throws Error{bad_usage} with the list of differences.

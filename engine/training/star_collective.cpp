@@ -29,8 +29,29 @@ void in_blocks(int64_t n, F f) {
 
 }  // namespace
 
-StarCollective::StarCollective(std::unique_ptr<Link> link)
-    : link_(std::move(link)), peers_(static_cast<size_t>(link_->size())) {}
+StarCollective::StarCollective(const mpi::Api& mpi, int rank, int size)
+    : mpi_(mpi), rank_(rank), size_(size), peers_(static_cast<size_t>(size)) {}
+
+StarCollective::~StarCollective() {
+  if (broken_)
+    mpi_.abort(static_cast<int>(Status::device_trouble));
+  else
+    mpi_.finish();
+}
+
+void StarCollective::check(const char* trouble) {
+  if (!trouble) return;
+  broken_ = true;
+  throw Error(Status::device_trouble, trouble);
+}
+
+void StarCollective::send(int to, const void* bytes, int64_t n) {
+  if (n > 0) check(mpi_.send(to, bytes, n));
+}
+
+void StarCollective::receive(int from, void* bytes, int64_t n) {
+  if (n > 0) check(mpi_.receive(from, bytes, n));
+}
 
 void StarCollective::lost(int other, const std::string& why) {
   if (rank() == 0)
@@ -45,8 +66,8 @@ void StarCollective::lost(int other, const std::string& why) {
 void StarCollective::put(int to, const void* bytes, int64_t n) {
   const Frame frame{.n = n};
   try {
-    link_->send(to, &frame, sizeof frame);
-    link_->send(to, bytes, n);
+    send(to, &frame, sizeof frame);
+    send(to, bytes, n);
   } catch (const Error& e) {
     lost(to, e.what());
   }
@@ -56,16 +77,16 @@ void StarCollective::take(int from, void* bytes, int64_t n) {
   Frame frame;
   std::string sentence, payload;
   try {
-    link_->receive(from, &frame, sizeof frame);
+    receive(from, &frame, sizeof frame);
     if (!frame.is_sane()) lost(from, "what it sends makes no sense");
     if (frame.status != 0) {
       sentence.resize(static_cast<size_t>(std::min(frame.n, longest_sentence)));
-      link_->receive(from, sentence.data(), static_cast<int64_t>(sentence.size()));
+      receive(from, sentence.data(), static_cast<int64_t>(sentence.size()));
     } else if (frame.n == n) {
-      link_->receive(from, bytes, n);
+      receive(from, bytes, n);
     } else {
       payload.resize(static_cast<size_t>(frame.n));
-      link_->receive(from, payload.data(), frame.n);
+      receive(from, payload.data(), frame.n);
     }
   } catch (const OtherRankFailed&) {
     throw;
@@ -145,10 +166,10 @@ bool StarCollective::fail(Status status, const std::string& sentence) {
   const std::string text = sentence.substr(0, static_cast<size_t>(longest_sentence));
   const Frame frame{.status = static_cast<int32_t>(status), .n = static_cast<int64_t>(text.size())};
   try {
-    link_->send(0, &frame, sizeof frame);
-    link_->send(0, text.data(), frame.n);
+    send(0, &frame, sizeof frame);
+    send(0, text.data(), frame.n);
     Frame heard;
-    link_->receive(0, &heard, sizeof heard);
+    receive(0, &heard, sizeof heard);
     return true;
   } catch (const Error&) {
     return false;
@@ -158,10 +179,10 @@ bool StarCollective::fail(Status status, const std::string& sentence) {
 // What a rank sends before it listens: numbers, or that it has failed as well.
 void StarCollective::drain(int from) {
   Frame frame;
-  link_->receive(from, &frame, sizeof frame);
+  receive(from, &frame, sizeof frame);
   if (!frame.is_sane()) throw Error(Status::device_trouble, "what it sends makes no sense");
   std::vector<char> payload(static_cast<size_t>(frame.n));
-  link_->receive(from, payload.data(), frame.n);
+  receive(from, payload.data(), frame.n);
 }
 
 // Rank 0's part. A rank that is lost on the way needs no answer.
@@ -172,7 +193,7 @@ void StarCollective::end_all(Status status) {
     if (peer.lost) continue;
     try {
       if (!peer.waits) drain(r);
-      link_->send(r, &frame, sizeof frame);
+      send(r, &frame, sizeof frame);
     } catch (const Error&) {
       continue;
     }

@@ -1,25 +1,14 @@
-// Ranks in a star: rank 0 takes what each of the others sends, in the order of ranks, and answers all of them.
+// Ranks in a star, over MPI: rank 0 takes what each of the others sends, in the order of ranks, and answers all of
+// them.
 #pragma once
 
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "engine/training/collective.h"
+#include "engine/training/mpi_api.h"
 
 namespace sr::train {
-
-// Rank 0's wires to each of the others; theirs to it. What MPI and TCP differ in.
-class Link {
- public:
-  virtual ~Link() = default;
-  virtual int rank() const = 0;
-  virtual int size() const = 0;
-  // All n bytes, in the pieces in which the other side asks for them, however long that takes; of none, nothing moves.
-  // Throw Error{device_trouble} with a clause that says why it cannot be.
-  virtual void send(int to, const void* bytes, int64_t n) = 0;
-  virtual void receive(int from, void* bytes, int64_t n) = 0;
-};
 
 // Sums are the same bits on every rank and in every run: rank 0 adds in double, its own number first, then those of
 // ranks 1, 2, ..., and sends the result back.
@@ -28,9 +17,14 @@ class Link {
 // sentence as its frame, or rank 0 as its answer, so that a failure comes where the others wait for it in any case.
 class StarCollective final : public Collective {
  public:
-  explicit StarCollective(std::unique_ptr<Link> link);
-  int rank() const override { return link_->rank(); }
-  int size() const override { return link_->size(); }
+  // Of an MPI that was started. Its end is the destructor's: where a message could not be passed it takes all other
+  // ranks with it, for these may wait for one that is not there.
+  StarCollective(const mpi::Api& mpi, int rank, int size);
+  ~StarCollective() override;
+  StarCollective(const StarCollective&) = delete;
+  StarCollective& operator=(const StarCollective&) = delete;
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
   void sum(double* values, int64_t n) override;
   void sum(float* values, int64_t n) override;
   void broadcast(void* bytes, int64_t n) override;
@@ -42,6 +36,10 @@ class StarCollective final : public Collective {
     bool waits = false;  // its frame of this exchange is in, and it has no answer yet
     bool lost = false;
   };
+  // All n bytes, however long that takes; of none, nothing moves. Throw Error{device_trouble} with MPI's reason.
+  void send(int to, const void* bytes, int64_t n);
+  void receive(int from, void* bytes, int64_t n);
+  void check(const char* trouble);
   template <class T>
   void sum_block(T* values, int64_t n);
   void put(int to, const void* bytes, int64_t n);
@@ -51,9 +49,11 @@ class StarCollective final : public Collective {
   void end_all(Status status);
   [[noreturn]] void lost(int other, const std::string& why);
 
-  std::unique_ptr<Link> link_;
+  const mpi::Api& mpi_;
+  int rank_, size_;
   std::vector<Peer> peers_;  // by rank
   bool ended_ = false;       // every rank knows
+  bool broken_ = false;      // a message could not be passed
 };
 
 }  // namespace sr::train

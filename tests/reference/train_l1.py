@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Trains an mDCSRN with L1 loss in PyTorch: how the first shipped weights were made (weights/README.md).
+"""Trains an mDCSRN with L1 loss in PyTorch: how the first shipped weights were made (docs/notes/training-log.md).
 
     train_l1.py --data DIR --out RUN --steps 3000 [--resume | --start b4u4.bin] [--frozen-norm]
 

@@ -203,10 +203,10 @@ class GanRun {
 
   void draw() {
     folder_.save_picture(
-        curves_png({{"WASSERSTEIN ESTIMATE",
-                     {{"STEPS", &log_.curve("critic_wasserstein")}, {"MEANS", &log_.curve("validation_wasserstein")}}},
-                    {"L1", {{"OUTPUT", &log_.curve("generator_loss")}, {"INPUT", &log_.curve("generator_input_loss")}}},
-                    psnr_panel(log_)}));
+        chart_document({chart_of(log_, "Wasserstein estimate", "D(HR) - D(SR)",
+                                 {{"steps", "critic_wasserstein"}, {"means", "validation_wasserstein"}}),
+                        chart_of(log_, "L1", "L1", {{"output", "generator_loss"}, {"input", "generator_input_loss"}}),
+                        psnr_chart(log_)}));
   }
 
   TrainingEngine& engine_;

@@ -134,8 +134,8 @@ class Run {
   }
 
   void draw() {
-    folder_.save_picture(curves_png(
-        {{"LOSS", {{"OUTPUT", &log_.curve("loss")}, {"INPUT", &log_.curve("input_loss")}}}, psnr_panel(log_)}));
+    folder_.save_picture(chart_document(
+        {chart_of(log_, "Loss", "L1", {{"output", "loss"}, {"input", "input_loss"}}), psnr_chart(log_)}));
   }
 
   TrainingEngine& engine_;

@@ -67,8 +67,22 @@ std::string summary(const Validation& v) {
                      v.input.psnr, v.result.ssim, v.input.ssim, v.result.mse);
 }
 
-Panel psnr_panel(const Log& log) {
-  return {"VALIDATION PSNR (DB)", {{"OUTPUT", &log.curve("psnr")}, {"INPUT", &log.curve("input_psnr")}}};
+Chart chart_of(const Log& log, const std::string& title, const std::string& unit,
+               const std::vector<std::pair<const char*, const char*>>& of) {
+  Chart chart;
+  chart.title = title;
+  chart.x_label = "steps";
+  chart.y_label = unit;
+  for (const auto& [name, tag] : of) {
+    Curve& curve = chart.curves.emplace_back(log.curve(tag));
+    curve.name = name;
+    curve.noisy = true;
+  }
+  return chart;
+}
+
+Chart psnr_chart(const Log& log) {
+  return chart_of(log, "Validation PSNR", "dB", {{"output", "psnr"}, {"input", "input_psnr"}});
 }
 
 }  // namespace sr::train

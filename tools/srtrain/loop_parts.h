@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "engine/report/svg_chart.h"
 #include "tools/srtrain/loop.h"
 
 namespace sr::train {
@@ -57,6 +59,9 @@ std::optional<Validation> validate_unless_stopped(const Job& job, const Checkpoi
 // "validation PSNR 32.105 dB (input 30.2), SSIM 0.9512 (0.93), MSE 0.0123"
 std::string summary(const Validation& validation);
 
-Panel psnr_panel(const Log& log);
+// Figures of the log over the steps. of: a name in the picture, the log's tag.
+Chart chart_of(const Log& log, const std::string& title, const std::string& unit,
+               const std::vector<std::pair<const char*, const char*>>& of);
+Chart psnr_chart(const Log& log);
 
 }  // namespace sr::train

@@ -112,7 +112,7 @@ void run(Options& o, Collective& collective) {
   interpret(o);
   if (o.gan && collective.size() > 1)
     throw Error(Status::bad_usage, fmt::format("srtrain gan trains in one process, and {} were started; start it "
-                                               "without mpirun, torchrun or srun's --ntasks",
+                                               "without mpirun or srun's --ntasks",
                                                collective.size()));
   std::vector<std::string> unmeasured;
   const Weights start = starting_weights(o, &unmeasured);

@@ -1,17 +1,15 @@
-// The processes of a run: their places as launchers give them, their sums over TCP, and how they end together.
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
+// The processes of a run: their places as launchers give them, their sums, and how they end together.
+#include <chrono>
 #include <cmath>
+#include <condition_variable>
+#include <cstring>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <thread>
 
 #include "engine/training/ranks.h"
 #include "engine/training/star_collective.h"
-#include "engine/training/tcp_link.h"
 #include "tests/support/catch.h"
 
 using namespace sr;
@@ -45,8 +43,7 @@ Variables with(Variables variables, const Variables& more) {
   return variables;
 }
 
-const Variables torchrun = {
-    {"RANK", "3"}, {"WORLD_SIZE", "4"}, {"LOCAL_RANK", "1"}, {"MASTER_ADDR", "node7"}, {"MASTER_PORT", "29500"}};
+const Variables torchrun = {{"RANK", "3"}, {"WORLD_SIZE", "4"}, {"LOCAL_RANK", "1"}};
 const Variables batch_script = {{"SLURM_JOB_ID", "77"},
                                 {"SLURM_NTASKS", "4"},
                                 {"SLURM_PROCID", "0"},
@@ -57,119 +54,127 @@ const Variables srun = with(batch_script, {{"SLURM_STEP_ID", "2"},
                                            {"SLURM_LOCALID", "1"},
                                            {"SLURM_STEP_NUM_TASKS", "4"},
                                            {"SLURM_STEP_NODELIST", "n[003-004],m1"}});
+const Variables srun_mpi = with(srun, {{"PMIX_RANK", "3"}});
 const Variables mpirun = {
     {"OMPI_COMM_WORLD_RANK", "1"}, {"OMPI_COMM_WORLD_SIZE", "2"}, {"OMPI_COMM_WORLD_LOCAL_RANK", "1"}};
 
-// A free port, for a moment.
-int free_port() {
-  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  socklen_t size = sizeof address;
-  REQUIRE(::bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0);
-  ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
-  ::close(fd);
-  return ntohs(address.sin_port);
+// MPI between threads, each of which is a rank.
+struct ThreadMpi {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::map<std::pair<int, int>, std::deque<std::vector<char>>> messages;  // from, to
+  std::map<int, const char*> ended;                                       // rank, how
+};
+ThreadMpi* thread_mpi = nullptr;
+thread_local int this_rank = 0;
+
+const char* send(int to, const void* bytes, int64_t n) {
+  const std::lock_guard lock(thread_mpi->mutex);
+  if (thread_mpi->ended.contains(to)) return "it has ended";
+  const char* first = static_cast<const char*>(bytes);
+  thread_mpi->messages[{this_rank, to}].emplace_back(first, first + n);
+  thread_mpi->changed.notify_all();
+  return nullptr;
 }
 
-Ranks tcp_ranks(int rank, int size, int port) {
-  return {.rank = rank,
-          .size = size,
-          .transport = Ranks::Transport::tcp,
-          .address = "127.0.0.1",
-          .port = port,
-          .run = "a test"};
+const char* receive(int from, void* bytes, int64_t n) {
+  std::unique_lock lock(thread_mpi->mutex);
+  auto& messages = thread_mpi->messages[{from, this_rank}];
+  thread_mpi->changed.wait(lock, [&] { return !messages.empty() || thread_mpi->ended.contains(from); });
+  if (messages.empty()) return "it has ended";
+  const std::vector<char> message = messages.front();
+  messages.pop_front();
+  if (static_cast<int64_t>(message.size()) != n) return "message truncated";
+  std::memcpy(bytes, message.data(), message.size());
+  return nullptr;
 }
 
-// f(collective) on `size` ranks, each a thread; what each of them threw.
+void end(const char* how) {
+  const std::lock_guard lock(thread_mpi->mutex);
+  thread_mpi->ended[this_rank] = how;
+  thread_mpi->changed.notify_all();
+}
+
+constexpr mpi::Api api_of_threads = {.start = nullptr,
+                                     .send = send,
+                                     .receive = receive,
+                                     .finish = []() -> const char* {
+                                       end("finished");
+                                       return nullptr;
+                                     },
+                                     .abort = [](int) { end("aborted"); }};
+
+// f(collective) on `size` ranks, each a thread; what each of them threw. how_ended: what they called last.
 template <class F>
-std::vector<std::string> on_ranks(int size, F f) {
-  const int port = free_port();
+std::vector<std::string> on_ranks(int size, F f, std::map<int, const char*>* how_ended = nullptr) {
+  ThreadMpi mpi;
+  thread_mpi = &mpi;
   std::vector<std::string> thrown(static_cast<size_t>(size));
   std::vector<std::jthread> threads;
   for (int rank = 0; rank < size; rank++)
     threads.emplace_back([&, rank] {
+      this_rank = rank;
       try {
-        auto collective = std::make_unique<StarCollective>(open_tcp_link(tcp_ranks(rank, size, port), 20s));
+        auto collective = std::make_unique<StarCollective>(api_of_threads, rank, size);
         f(collective);
       } catch (const std::exception& e) {
         thrown[static_cast<size_t>(rank)] = e.what();
       }
     });
   threads.clear();
+  if (how_ended) *how_ended = mpi.ended;
   return thrown;
-}
-
-// Connects, and says what it is given.
-int stranger(int port, const std::string& words) {
-  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<uint16_t>(port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  while (::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) std::this_thread::sleep_for(10ms);
-  static_cast<void>(::send(fd, words.data(), words.size(), MSG_NOSIGNAL));
-  return fd;
 }
 
 }  // namespace
 
 TEST_CASE("a process's place is what its launcher says") {
-  using Transport = Ranks::Transport;
   CHECK(ranks_with({}).size == 1);
   CHECK(ranks_with({{"RANK", "3"}, {"LOCAL_RANK", "x"}}).size == 1);  // of something else
-
-  const Ranks torch = ranks_with(torchrun);
-  CHECK((torch.rank == 3 && torch.size == 4 && torch.local_rank == 1 && torch.transport == Transport::tcp));
-  CHECK((torch.address == "node7" && torch.port == 29500));
-  CHECK(ranks_with(with(torchrun, {{"TORCHELASTIC_USE_AGENT_STORE", "True"}})).port == 29501);
-  CHECK(ranks_with(with(torchrun, {{"TORCHELASTIC_USE_AGENT_STORE", "False"}})).port == 29500);
-  CHECK(ranks_with({{"RANK", "0"}, {"WORLD_SIZE", "1"}}).transport == Transport::none);
+  CHECK(ranks_with({{"RANK", "0"}, {"WORLD_SIZE", "1"}}).size == 1);
 
   const Ranks mpi = ranks_with(mpirun);
-  CHECK((mpi.rank == 1 && mpi.size == 2 && mpi.local_rank == 1 && mpi.transport == Transport::mpi));
+  CHECK((mpi.rank == 1 && mpi.size == 2 && mpi.local_rank == 1));
   const Ranks hydra = ranks_with({{"PMI_RANK", "1"}, {"PMI_SIZE", "2"}, {"MPI_LOCALRANKID", "1"}});
-  CHECK((hydra.rank == 1 && hydra.size == 2 && hydra.local_rank == 1 && hydra.transport == Transport::mpi));
-
-  const Ranks slurm = ranks_with(srun);
-  CHECK((slurm.rank == 3 && slurm.size == 4 && slurm.local_rank == 1 && slurm.transport == Transport::tcp));
-  CHECK((slurm.address == "n003" && slurm.port == 15000 + 77 * 8 + 2));
-  const Ranks told = ranks_with(with(srun, {{"MASTER_ADDR", "head"}, {"MASTER_PORT", "4000"}}));
-  CHECK((told.address == "head" && told.port == 4000));
-  CHECK(ranks_with(with(srun, {{"PMIX_RANK", "3"}})).transport == Transport::mpi);
+  CHECK((hydra.rank == 1 && hydra.size == 2 && hydra.local_rank == 1));
+  const Ranks slurm = ranks_with(srun_mpi);
+  CHECK((slurm.rank == 3 && slurm.size == 4 && slurm.local_rank == 1));
+  CHECK(ranks_with(with(srun, {{"PMI_RANK", "3"}})).rank == 3);
 
   // Within a batch script, not started by srun; in a step of one task within a job of four.
   CHECK(ranks_with(batch_script).size == 1);
   CHECK(ranks_with(with(srun, {{"SLURM_STEP_NUM_TASKS", "1"}, {"SLURM_PROCID", "0"}})).size == 1);
-  // One launcher within another: the inner one.
-  CHECK(ranks_with(with(srun, torchrun)).size == 4);
-  CHECK(ranks_with(with(srun, torchrun)).address == "node7");
+  // One launcher within another: the inner one. A script may set WORLD_SIZE for other programs.
   CHECK(ranks_with(with(batch_script, mpirun)).size == 2);
   CHECK(ranks_with(with(srun, mpirun)).rank == 1);
+  CHECK(ranks_with(with(mpirun, torchrun)).size == 2);
+  CHECK(ranks_with(with(srun_mpi, torchrun)).size == 4);
+  CHECK(ranks_with(with(srun, {{"WORLD_SIZE", "1"}})).size == 1);
 }
 
 TEST_CASE("places that cannot be are refused with one sentence") {
-  refused(with(torchrun, {{"RANK", "4"}}), "RANK=4 and WORLD_SIZE=4");
-  refused(with(torchrun, {{"RANK", ""}}), "RANK is not set");
-  refused(with(torchrun, {{"RANK", "-1"}}), "RANK=-1");
+  refused(with(mpirun, {{"OMPI_COMM_WORLD_RANK", "2"}}), "OMPI_COMM_WORLD_RANK=2 and OMPI_COMM_WORLD_SIZE=2");
+  refused(with(mpirun, {{"OMPI_COMM_WORLD_RANK", "2"}}), "ranks run from 0 to 1");
+  refused(with(mpirun, {{"OMPI_COMM_WORLD_RANK", ""}}), "OMPI_COMM_WORLD_RANK is not set");
+  refused(with(mpirun, {{"OMPI_COMM_WORLD_RANK", "-1"}}), "OMPI_COMM_WORLD_RANK=-1");
   refused(with(torchrun, {{"WORLD_SIZE", "two"}}), "WORLD_SIZE=two");
   refused(with(torchrun, {{"WORLD_SIZE", "0"}}), "WORLD_SIZE=0");
   refused(with(torchrun, {{"WORLD_SIZE", "99999999999"}}), "WORLD_SIZE=99999999999");
-  refused(with(torchrun, {{"MASTER_ADDR", ""}}), "MASTER_ADDR");
-  refused(with(torchrun, {{"MASTER_PORT", "70000"}}), "MASTER_PORT=70000");
-  refused(with(mpirun, {{"OMPI_COMM_WORLD_RANK", "2"}}), "ranks run from 0 to 1");
-  refused(with(srun, {{"SLURM_PROCID", "4"}}), "SLURM_PROCID=4");
-  refused(with(srun, {{"SLURM_STEP_NODELIST", ""}, {"SLURM_NODELIST", ""}}), "SLURM_STEP_NODELIST");
+  refused(with(srun_mpi, {{"SLURM_PROCID", "4"}}), "SLURM_PROCID=4");
 }
 
-TEST_CASE("the first of Slurm's hosts") {
-  CHECK(first_host("node7") == "node7");
-  CHECK(first_host("a1,b2") == "a1");
-  CHECK(first_host("gpu[003-010,12],login1") == "gpu003");
-  CHECK(first_host("gpu[12,14]") == "gpu12");
-  CHECK(first_host("rack[1-2]n[05-06].site") == "rack1n05.site");
-  CHECK(first_host("broken[1") == "broken1");
-  CHECK(first_host("") == "");
+TEST_CASE("several processes that were started without MPI are told how to be started") {
+  const Variables elastic = with(torchrun, {{"TORCHELASTIC_RUN_ID", "none"}});
+  for (const Variables& variables : {torchrun, elastic, with(srun, torchrun), with(srun_mpi, elastic)}) {
+    refused(variables, "WORLD_SIZE=4");
+    refused(variables, "mpirun -n 4 srtrain");
+    refused(variables, "srun --mpi=pmix srtrain");
+    refused(variables, "unset WORLD_SIZE");
+  }
+  CHECK(ranks_with(with(elastic, {{"WORLD_SIZE", "1"}, {"RANK", "0"}})).size == 1);
+  refused(srun, "SLURM_STEP_NUM_TASKS=4");
+  refused(srun, "srun --mpi=pmix srtrain");
+  refused(with(srun, {{"SLURM_STEP_NUM_TASKS", ""}}), "SLURM_NTASKS=4");
 }
 
 TEST_CASE("ranks of one machine share out its processors") {
@@ -187,7 +192,7 @@ TEST_CASE("ranks of one machine share out its processors") {
   CHECK(fair_share({on(1, 0xffffffff)}, 0) == 32);
 }
 
-TEST_CASE("sums over TCP are the same bits on every rank, added in the order of ranks") {
+TEST_CASE("sums are the same bits on every rank, added in the order of ranks") {
   constexpr size_t n = 300'000;  // more than one frame holds
   const auto number = [](int rank, size_t i) { return std::sin(static_cast<double>(i + 1) * (rank + 1)) / 3; };
   std::vector<double> expected(n);
@@ -270,7 +275,8 @@ TEST_CASE("a rank that is gone ends the others") {
     CAPTURE(gone);
     const auto begin = std::chrono::steady_clock::now();
     std::vector<Seen> seen(3);
-    const auto thrown = on_ranks(3, [&](std::unique_ptr<StarCollective>& c) {
+    std::map<int, const char*> how_ended;
+    const auto until_gone = [&](std::unique_ptr<StarCollective>& c) {
       if (c->rank() == gone) return c.reset();
       double value = 1;
       try {
@@ -279,10 +285,14 @@ TEST_CASE("a rank that is gone ends the others") {
         seen[static_cast<size_t>(c->rank())] = {e.what(), static_cast<int>(e.status), e.said};
         c->fail(e.status, e.what());
       }
-    });
+    };
+    const auto thrown = on_ranks(3, until_gone, &how_ended);
     CHECK(thrown == std::vector<std::string>(3));
     for (const int rank : {0, 1, 2}) {
       const Seen& here = seen[static_cast<size_t>(rank)];
+      // Who misses a rank takes the others with it; who was told of it ends as always.
+      const bool misses = rank != gone && (gone == 0 || rank == 0);
+      CHECK(std::string(how_ended.at(rank)) == (misses ? "aborted" : "finished"));
       if (rank == gone) continue;
       CHECK(here.code == 6);
       // Rank 2 hears of rank 1 from rank 0, which speaks.
@@ -305,34 +315,4 @@ TEST_CASE("ranks at different places of a run are told so") {
   });
   CHECK_THAT(thrown[0], ContainsSubstring("rank 1 is at another place of the run"));
   CHECK(thrown[1] == "");
-}
-
-TEST_CASE("strangers are turned away, and who does not come is named") {
-  const int port = free_port();
-  std::string thrown;
-  {
-    const std::jthread leader([&] {
-      try {
-        open_tcp_link(tcp_ranks(0, 3, port), 4s);
-      } catch (const Error& e) {
-        thrown = e.what();
-      }
-    });
-    const int web = stranger(port, "GET / HTTP/1.1\r\nHost: somewhere\r\n\r\n");
-    auto other_run = tcp_ranks(1, 3, port), other_size = tcp_ranks(1, 2, port);
-    other_run.run = "another run";
-    CHECK_THROWS_AS(open_tcp_link(other_run, 100ms), Error);
-    CHECK_THROWS_AS(open_tcp_link(other_size, 100ms), Error);
-    const auto first = open_tcp_link(tcp_ranks(1, 3, port), 2s);
-    CHECK_THROWS_AS(open_tcp_link(tcp_ranks(1, 3, port), 100ms), Error);  // its place is taken
-    ::close(web);
-  }
-  CHECK_THAT(thrown, ContainsSubstring("of 3 ranks have not come: 2;"));
-  try {
-    open_tcp_link(tcp_ranks(1, 2, port), 300ms);
-    FAIL("nobody listens there");
-  } catch (const Error& e) {
-    CHECK_THAT(e.what(),
-               ContainsSubstring("rank 1 does not reach rank 0 at 127.0.0.1") && ContainsSubstring("refused"));
-  }
 }

@@ -205,7 +205,7 @@ TEST_CASE("a run against a critic: turns, weights, records") {
   for (const char* tag :
        {"critic_image_gradient", "generator_loss", "generator_score", "validation_wasserstein", "psnr", "input_psnr"})
     CHECK(fs::exists(folder / "run" / "csv" / (std::string(tag) + ".csv")));
-  CHECK(fs::file_size(folder / "run" / "curves.png") > 1000);
+  CHECK(fs::file_size(folder / "run" / "curves.svg") > 1000);
 }
 
 TEST_CASE("a run against a critic that was stopped, at any step, goes on to the same bits") {

@@ -1,8 +1,8 @@
 // The run around the steps of training: checkpoints, resuming, logs, curves. The engine is a stand-in whose numbers
 // depend on all that a checkpoint must keep.
-#include <png.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <fstream>
@@ -375,30 +375,89 @@ TEST_CASE("a signal in a validation: the step is saved, the validation made up f
   whole_log(folder / "run", 30);
 }
 
+TEST_CASE("what all ranks have done is saved when another is gone") {
+  class Left final : public Collective {
+   public:
+    int rank() const override { return 0; }
+    int size() const override { return 2; }
+    void sum(double*, int64_t) override {  // once before the first step and once after each
+      if (++n_sums_ == 8) throw OtherRankFailed(Status::device_trouble, "rank 1 of 2 is gone", false);
+    }
+    void sum(float*, int64_t) override {}
+    void broadcast(void*, int64_t) override {}
+    void finish() override {}
+    bool fail(Status, const std::string&) override { return false; }
+
+   private:
+    int n_sums_ = 0;
+  } left;
+  TemporaryFolder temporary;
+  LoopOptions o = options(30);
+  o.save_every = 500;
+  FakeEngine engine;
+  RunFolder folder(temporary / "run", RunFolder::Open::fresh);
+  Log log(folder.path());
+  const Refusal gone = refusal([&] {
+    sr::train::train(engine, first_checkpoint(random_weights(tiny(), 7), true, some_options), o, fake_job(), left,
+                     folder, log);
+  });
+  CHECK((gone.status == Status::device_trouble && gone.sentence == "rank 1 of 2 is gone"));
+  CHECK(folder.load().state.step == 7);
+  CHECK(load_weights(folder.last()).provenance.at("steps") == 7);
+}
+
+// What each path of a picture draws.
+std::vector<std::string> paths(const std::string& svg) {
+  std::vector<std::string> found;
+  for (size_t at = 0; (at = svg.find(" d=\"", at)) != std::string::npos;) {
+    at += 4;
+    found.push_back(svg.substr(at, svg.find('"', at) - at));
+  }
+  return found;
+}
+
 TEST_CASE("the curves are a picture with something in it, of a resumed run too") {
   TemporaryFolder folder;
   FakeEngine engine;
   start(folder / "run", engine, options(20), fake_job());
   resume(folder / "run", options(30), fake_job());
-  const test::Bytes bytes = test::read_bytes(folder / "run" / "curves.png");
-  png_image png{};
-  png.version = PNG_IMAGE_VERSION;
-  REQUIRE(png_image_begin_read_from_memory(&png, bytes.data(), bytes.size()) != 0);
-  png.format = PNG_FORMAT_RGB;
-  std::vector<uint8_t> pixels(PNG_IMAGE_SIZE(png));
-  REQUIRE(png_image_finish_read(&png, nullptr, pixels.data(), 0, nullptr) != 0);
-  int coloured = 0;
-  for (size_t i = 0; i < pixels.size(); i += 3) coloured += pixels[i] != pixels[i + 1];
-  CHECK(coloured > 500);
+  const test::Bytes bytes = test::read_bytes(folder / "run" / "curves.svg");
+  const std::string svg(bytes.begin(), bytes.end());
+  CHECK_THAT(svg, ContainsSubstring(">Loss<") && ContainsSubstring(">Validation PSNR<") && ContainsSubstring("</svg>"));
+  const auto drawn = paths(svg);
+  REQUIRE(drawn.size() == 4);  // loss and PSNR, of output and input
+  for (const size_t i : {0, 1}) CHECK(std::ranges::count(drawn[i], 'L') == 29);
+  for (const size_t i : {2, 3}) CHECK(std::ranges::count(drawn[i], 'L') == 2);
 }
 
 TEST_CASE("curves of nothing, of one point, of constants and of what is not finite") {
   const double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
-  Curve noisy;
-  for (int i = 0; i < 1000; ++i) noisy.steps.push_back(i), noisy.values.push_back(i % 7 ? std::sin(i) : nan);
-  for (const Curve& curve : {Curve{}, Curve{{1}, {2}}, Curve{{1, 2, 3}, {0, 0, 0}}, Curve{{1, 2, 3}, {nan, inf, 1}},
-                             Curve{{1, 2}, {1e-30, 1e30}}, noisy})
-    CHECK(curves_png({{"TITLE", {{"A", &curve}}}}).size() > 100);
+  const auto draw = [](std::vector<double> x, std::vector<double> y) {
+    Chart chart;
+    chart.title = "title";
+    chart.curves = {{"a", std::move(x), std::move(y), true}};
+    const std::string svg = chart_document({chart});
+    CHECK(svg.size() > 100);
+    CHECK_THAT(svg, !ContainsSubstring("nan") && !ContainsSubstring("inf"));
+    return paths(svg);
+  };
+  CHECK(draw({}, {})[0] == "");
+  CHECK_THAT(draw({1}, {2})[0], ContainsSubstring("h3"));
+  CHECK_THAT(draw({1}, {1e30})[0], ContainsSubstring("h3"));
+  CHECK(std::ranges::count(draw({1, 2, 3}, {0, 0, 0})[0], 'L') == 2);
+  CHECK_THAT(draw({1, 2, 3}, {nan, inf, 1})[0], ContainsSubstring("h3"));
+  CHECK(std::ranges::count(draw({1, 2}, {1e-30, 1e30})[0], 'L') == 1);
+  // Many points: pale, and their moving mean, which goes over the gaps; no more than can be told apart.
+  for (const int n : {210, 100'000}) {
+    CAPTURE(n);
+    std::vector<double> x, y;
+    for (int i = 0; i < n; ++i) x.push_back(i), y.push_back(i % 7 ? std::sin(i) : nan);
+    const auto drawn = draw(x, y);
+    REQUIRE(drawn.size() == 2);
+    CHECK(std::ranges::count(drawn[0], 'M') == (n == 210 ? 30 : 1));
+    CHECK(std::ranges::count(drawn[1], 'M') == 1);
+    for (const std::string& path : drawn) CHECK(std::ranges::count(path, 'L') <= 1000);
+  }
 }
 
 TEST_CASE("scores of whole scans") {
