@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <new>
 
-#include "engine/nifti/nifti_name.h"
 #include "tools/commands.h"
 #include "tools/common/device_option.h"
 #include "tools/common/interrupt.h"
@@ -62,7 +61,8 @@ bool is_weights_name(const fs::path& path) {
 
 // Of a pair .hdr/.img the header stands for both.
 bool is_scan_or_header(const fs::path& path) {
-  return is_scan_name(path) && !is_image_name(path);
+  const ScanName name = path;
+  return name.is_scan() && !name.is_image();
 }
 
 // What cannot be used is left out and listed.
