@@ -55,11 +55,11 @@ std::optional<Domain> domain_of(const nlohmann::json& provenance) {
   return domain;
 }
 
-std::string modality_of(const std::filesystem::path& scan) {
+std::string modality_of(const ScanName& scan) {
   static constexpr std::array<std::string_view, 17> known{"T1w",   "T2w",   "T2star", "FLAIR",     "PDw",       "PDT2",
                                                           "UNIT1", "T1map", "T2map",  "inplaneT1", "inplaneT2", "bold",
                                                           "sbref", "dwi",   "asl",    "angio",     "ct"};
-  const std::string stem = split_scan_name(scan).stem.filename().string();
+  const std::string stem = scan.checked().stem.filename().string();
   const size_t at = stem.rfind('_');
   if (at == std::string::npos) return {};
   const std::string suffix = stem.substr(at + 1);
@@ -67,7 +67,7 @@ std::string modality_of(const std::filesystem::path& scan) {
 }
 
 std::string outside_domain(const Domain& domain, const Volume& volume, const std::array<double, 3>& voxel_mm,
-                           const std::filesystem::path& name) {
+                           const ScanName& name) {
   std::vector<std::string> why;
   const std::string modality = modality_of(name);
   if (!domain.modality.empty() && !modality.empty() && modality != domain.modality)

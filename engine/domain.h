@@ -2,7 +2,6 @@
 #pragma once
 
 #include <array>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -25,11 +24,11 @@ struct Domain {
 std::optional<Domain> domain_of(const nlohmann::json& provenance);
 
 // The modality that a BIDS name ends in ("sub-01_T2w.nii.gz": "T2w"); empty where it ends in none that is known.
-std::string modality_of(const std::filesystem::path& scan);
+std::string modality_of(const ScanName& scan);
 
 // One sentence naming everything in which the scan differs, empty where nothing does. volume: on the output grid, whose
 // voxels have these edges in mm; name: of the scan.
 std::string outside_domain(const Domain& domain, const Volume& volume, const std::array<double, 3>& voxel_mm,
-                           const std::filesystem::path& name);
+                           const ScanName& name);
 
 }  // namespace sr

@@ -1,17 +1,14 @@
-// The main job: a scan and weights in, the restored scan out.
+// The main job: a volume and weights in, the restored volume out (engine/scan_queue.h does it to files).
 #pragma once
 
-#include <chrono>
-#include <filesystem>
-#include <future>
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "engine/backends/backend.h"
 #include "engine/domain.h"
 #include "engine/images/consistency.h"
+#include "engine/images/flips.h"
 #include "engine/images/kspace.h"
 #include "engine/nifti/nifti.h"
 
@@ -35,32 +32,15 @@ struct Measured {
   double weight = 1;
 };
 
-// One scan of a call. Empty names are files that are not wanted.
-struct ScanRequest {
-  std::filesystem::path input, output;
-  std::filesystem::path change;       // result minus interpolated input, in the input's units
-  std::filesystem::path uncertainty;  // standard deviation over the flips, in the input's units
-  std::optional<Measured> measured;   // with `upsample`, the native grid is what was measured; its factors are not used
-};
-
-// Wall-clock seconds of each stage of one scan, all volumes together.
+// Wall-clock seconds of each stage.
 struct StageTimes {
   double read = 0, upsample = 0, restore = 0, consistency = 0, write = 0;
 };
 
-// What was done to one scan; the program writes it as the JSON sidecar.
-struct RestoreReport {
-  std::filesystem::path input, output;
-  Size3 input_size{}, output_size{};
-  int64_t n_volumes = 0;
-  int n_patches = 0;  // of one volume
-  BatchNorm batch_norm = BatchNorm::patch;
-  std::optional<double> consistency_weight;  // where what was measured was put back
-  std::vector<Intensity> intensities;        // of each volume
-  int64_t n_nonfinite = 0;                   // voxels of the scan
-  int64_t n_nonfinite_result = 0;            // voxels that the network made of finite ones
-  StageTimes seconds;
-  std::vector<std::string> warnings;
+struct RestoredVolume {
+  Volume input;      // on the output grid: as the network saw it
+  MeanAndSd result;  // over the flips
+  Intensity intensity;
 };
 
 // A network loaded and ready. Buffers live as long as it does, so that a second scan allocates nothing.
@@ -69,15 +49,10 @@ class Restorer {
   // Throws Error{bad_usage} where options and weights do not go together.
   Restorer(const Weights& weights, const RestoreOptions& options);
 
-  // Reads, restores and writes a scan, volume by volume. Each file appears whole or not at all.
-  RestoreReport restore_scan(const ScanRequest& request, const Progress& progress) {
-    return start_scan(request, progress).get();
-  }
-
-  // The same, but returns when the last volume is restored: it is written on a thread of its own (as far as the
-  // machine gives one), so that the next scan may start meanwhile; its input and results stay in memory until then.
-  // What goes wrong while writing is thrown by get(); a future that is dropped waits.
-  std::future<RestoreReport> start_scan(const ScanRequest& request, const Progress& progress);
+  // One volume of a scan, as read: brought to the output grid, restored as often as flips ask for, with what was
+  // measured put back. Adds to the stages' times.
+  RestoredVolume restore_volume(Volume scan, const std::optional<Measured>& measured, const Progress& progress,
+                                StageTimes& seconds);
 
   // One volume on the output grid, the network alone: once, without flips. `intensity`, where given, receives what was
   // measured.
@@ -86,6 +61,11 @@ class Restorer {
   // The measured centre of k-space of a scan, as read, ready to be put back into its results.
   DataConsistency consistency_of(const Volume& scan, const Measured& measured) const;
 
+  // Why the CPU took over from the GPU, where it did since this was last asked; "" where it did not.
+  std::string why_gpu_was_left();
+
+  const RestoreOptions& options() const { return options_; }
+  const std::optional<Domain>& domain() const { return domain_; }  // of what the weights were trained on
   const Network& network() const { return *network_; }
   const Backend& backend() const { return *backend_; }
   Backend& backend() { return *backend_; }

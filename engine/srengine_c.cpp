@@ -2,7 +2,7 @@
 #include <new>
 #include <string>
 
-#include "engine/pipeline.h"
+#include "engine/scan_queue.h"
 #include "engine/srengine.h"
 
 struct srengine {
@@ -115,7 +115,7 @@ srengine_status srengine_restore_file(srengine* engine, const char* input_path, 
     sr::ScanRequest request;
     request.input = input_path;
     request.output = output_path;
-    engine->restorer.restore_scan(request, engine->progress);
+    sr::restore_scan(engine->restorer, request, engine->progress);
   });
 }
 

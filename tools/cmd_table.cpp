@@ -4,9 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <new>
 
-#include "engine/nifti/nifti_name.h"
 #include "tools/commands.h"
 #include "tools/common/device_option.h"
 #include "tools/common/interrupt.h"
@@ -62,35 +60,17 @@ bool is_weights_name(const fs::path& path) {
 
 // Of a pair .hdr/.img the header stands for both.
 bool is_scan_or_header(const fs::path& path) {
-  return is_scan_name(path) && !is_image_name(path);
+  const ScanName name = path;
+  return name.is_scan() && !name.is_image();
 }
 
-// What cannot be used is left out and listed.
-template <class F>
-void attempt(std::vector<Skipped>& skipped, const fs::path& file, F work) {
-  const auto skip = [&](Status status, const std::string& sentence) { skipped.push_back({file, status, sentence}); };
-  try {
-    work();
-  } catch (const WeightsError& e) {
-    skip(Status::bad_weights, e.what());
-  } catch (const Error& e) {
-    if (e.status == Status::interrupted) throw;
-    skip(e.status, e.what());
-  } catch (const std::bad_alloc&) {
-    skip(Status::device_trouble, fmt::format("{}: the memory is exhausted", file.string()));
-  }
-}
-
-// All that were skipped, one a line.
-Error all_skipped(const std::vector<Skipped>& skipped, Status status, const std::string& summary) {
-  if (skipped.size() == 1) return Error(status, skipped[0].sentence);
-  std::string list;
-  for (const Skipped& s : skipped) list += fmt::format("\n  {}", s.sentence);
-  return Error(status, summary + list);
+// What cannot be used was left out; of several all are listed.
+Error all_skipped(const std::vector<Failure>& skipped, Status status, const std::string& summary) {
+  return end_of_many(skipped, skipped.size(), status, summary);
 }
 
 std::vector<Contender> load_networks(const Arguments& a, const std::vector<fs::path>& files,
-                                     std::vector<Skipped>& skipped) {
+                                     std::vector<Failure>& skipped) {
   std::vector<Contender> networks;
   for (const fs::path& file : files)
     attempt(skipped, file, [&] {

@@ -23,10 +23,8 @@ std::optional<Measured> surely_measured(const Degradation& d) {
   return Measured{d.factors, d.way_back, default_consistency_weight};
 }
 
-std::filesystem::path sidecar_name(const std::filesystem::path& scan) {
-  std::filesystem::path name = split_scan_name(scan).stem;
-  name += ".json";
-  return name;
+std::filesystem::path sidecar_name(const ScanName& scan) {
+  return scan.checked().with(".json");
 }
 
 namespace {
@@ -76,13 +74,13 @@ void DegradationFile::write(const Degradation& d) {
   file_.write(sidecar);
 }
 
-bool has_degradation(const std::filesystem::path& scan) {
-  if (!is_scan_name(scan)) return false;
+bool has_degradation(const ScanName& scan) {
+  if (!scan.is_scan()) return false;
   const nlohmann::json json = read_sidecar(sidecar_name(scan));
   return json.is_object() && json.contains("degradation");
 }
 
-std::optional<Degradation> read_degradation(const std::filesystem::path& scan) {
+std::optional<Degradation> read_degradation(const ScanName& scan) {
   const std::filesystem::path name = sidecar_name(scan);
   const nlohmann::json json = read_sidecar(name);
   if (!json.is_object() || !json.contains("degradation")) return {};

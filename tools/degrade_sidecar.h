@@ -34,7 +34,7 @@ inline constexpr double default_consistency_weight = 0.5;
 // certain.
 std::optional<Measured> surely_measured(const Degradation& d);
 
-std::filesystem::path sidecar_name(const std::filesystem::path& scan);
+std::filesystem::path sidecar_name(const ScanName& scan);
 
 // The sidecar of a scan to be made from `source`. A sidecar that is there already keeps its other keys. Throws before
 // the work begins: Error{bad_usage} where it is the source's own, Error{bad_output} where it cannot be written.
@@ -50,9 +50,9 @@ class DegradationFile {
 };
 
 // Whether there is one of ours beside the scan, damaged or not: a file that no result may replace.
-bool has_degradation(const std::filesystem::path& scan);
+bool has_degradation(const ScanName& scan);
 
 // Nothing where there is no sidecar, or one of another program. Throws Error{bad_input} for a damaged one of ours.
-std::optional<Degradation> read_degradation(const std::filesystem::path& scan);
+std::optional<Degradation> read_degradation(const ScanName& scan);
 
 }  // namespace sr

@@ -219,7 +219,7 @@ std::string table_page(const MethodTable& table) {
   if (!claims.empty()) body += "<h2>What the paper says of speed, and here</h2>\n";
   for (const std::string& claim : claims) body += "<p>" + escape_markup(claim) + "</p>\n";
   if (!table.skipped.empty()) body += "<h2>Skipped</h2>\n";
-  for (const Skipped& s : table.skipped) body += "<p>" + escape_markup(s.sentence) + "</p>\n";
+  for (const Failure& s : table.skipped) body += "<p>" + escape_markup(s.sentence) + "</p>\n";
   return html_page("srengine: methods compared", body);
 }
 
@@ -255,7 +255,7 @@ nlohmann::json table_json(const MethodTable& table) {
   const auto voxels = [](Size3 s) { return nlohmann::json{s.w, s.h, s.d}; };
   for (const MethodTable::Scan& s : table.scans) scans.push_back({{"file", s.file.string()}, {"size", voxels(s.size)}});
   for (const TableRow& row : table.rows) methods.push_back(row_json(table, row));
-  for (const Skipped& s : table.skipped) skipped.push_back({{"file", s.file.string()}, {"error", s.sentence}});
+  for (const Failure& s : table.skipped) skipped.push_back({{"file", s.file.string()}, {"error", s.sentence}});
   nlohmann::json json = {{"program", "srengine"},
                          {"version", SRENGINE_VERSION},
                          {"factor", table.factors},

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tools/evaluation.h"
+#include "tools/failures.h"
 #include "tools/methods.h"
 
 namespace sr {
@@ -26,13 +27,6 @@ struct TableRow {
   MeanSd over_scans(double ScanFigures::*figure) const;
 };
 
-// Something the rows were not made of, and why.
-struct Skipped {
-  std::filesystem::path file;
-  Status status;
-  std::string sentence;
-};
-
 struct MethodTable {
   Factors factors{2, 2, 1};
   struct Scan {
@@ -42,7 +36,7 @@ struct MethodTable {
   std::vector<Scan> scans;
   Size3 shape{};  // that times are given for, without scans
   std::vector<TableRow> rows;
-  std::vector<Skipped> skipped;
+  std::vector<Failure> skipped;  // what the rows were not made of, and why
 };
 
 // "500 x 4 x 24^3": steps, patches a step and their size, as srtrain leaves them in the provenance of its weights, of

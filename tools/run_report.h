@@ -3,7 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "engine/pipeline.h"
+#include "engine/scan_queue.h"
 
 namespace sr {
 

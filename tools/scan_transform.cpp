@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/nifti/nifti_name.h"
 #include "tools/common/progress.h"
 
 namespace sr {
@@ -27,10 +26,8 @@ std::filesystem::path file_identity(const std::filesystem::path& file) {
 }
 
 std::filesystem::path scan_identity(const std::filesystem::path& scan) {
-  std::filesystem::path file = file_identity(scan);
-  if (!is_pair_name(file)) return file;
-  file = split_scan_name(file).stem;
-  return file += ".hdr";
+  const ScanName file = file_identity(scan);  // where links lead to names of another kind
+  return file.is_pair() ? file.with(".hdr") : file.path;
 }
 
 void transform_scan(ScanReader& in, const std::filesystem::path& out, const ScanWriter::Options& options,

@@ -10,6 +10,7 @@
 
 #include "engine/base/status.h"
 #include "engine/base/volume.h"
+#include "engine/nifti/nifti_name.h"
 
 namespace sr {
 
@@ -51,11 +52,12 @@ struct ScanInfo {
 // nifticlib or an allocation sees them. Throws Error{bad_input} with one sentence.
 class ScanReader {
  public:
-  explicit ScanReader(const std::filesystem::path& path);
+  explicit ScanReader(const ScanName& name);
   ~ScanReader();
   ScanReader(ScanReader&&) noexcept;
-  const std::filesystem::path& path() const;  // as it was given
-  int64_t file_bytes() const;                 // of the file that holds the voxels, on the disk
+  const ScanName& name() const;
+  const std::filesystem::path& path() const { return name().path; }  // as it was given
+  int64_t file_bytes() const;                                        // of the file that holds the voxels, on the disk
   bool compressed() const;
   const ScanInfo& info() const;
   const std::vector<std::string>& warnings() const;  // oddities that do not stop: sizes that disagree, codes unknown
@@ -87,9 +89,9 @@ class ScanWriter {
     Size3 grid{0, 0, 0};
     int compression_level = 4;  // of .gz names, 1 .. 9; matters for integer types only (docs/nifti.md has the figures)
   };
-  ScanWriter(const std::filesystem::path& path, const ScanReader& like, const Options& options);
+  ScanWriter(const ScanName& name, const ScanReader& like, const Options& options);
   // A header made from nothing: RAS, voxel size in mm, origin at the centre of the volume. For the phantom.
-  ScanWriter(const std::filesystem::path& path, Size3 size, const double voxel_mm[3], const Options& options);
+  ScanWriter(const ScanName& name, Size3 size, const double voxel_mm[3], const Options& options);
   ~ScanWriter();
   ScanWriter(ScanWriter&&) noexcept;
 
@@ -101,14 +103,5 @@ class ScanWriter {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-// "dir/scan.nii.gz" -> "dir/scan" and ".nii.gz"; knows .nii, .nii.gz, .hdr, .img (and their .gz). Throws
-// Error{bad_usage} for another name.
-struct ScanName {
-  std::filesystem::path stem;
-  std::string extension;
-};
-ScanName split_scan_name(const std::filesystem::path& path);
-bool is_scan_name(const std::filesystem::path& path);  // whether it would
 
 }  // namespace sr

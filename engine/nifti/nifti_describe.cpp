@@ -93,7 +93,7 @@ std::string extension_list(const ScanInfo& info) {
 
 std::string describe(const ScanReader& scan) {
   const ScanInfo& info = scan.info();
-  ScanReader voxels(scan.path());
+  ScanReader voxels(scan.name());
   const VoxelSummary summary = summarize(voxels);
 
   std::string text = line("file", scan.path().string());

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <array>
-#include <optional>
+#include <utility>
 
-#include "engine/nifti/nifti.h"
+#include "engine/base/status.h"
 
 namespace sr {
 namespace {
@@ -22,52 +22,44 @@ std::string to_case(std::string text, bool upper) {
   return text;
 }
 
-std::optional<ScanName> try_split(const std::filesystem::path& path) {
-  const std::string name = path.filename().string();
-  const std::string lower = to_case(name, false);
-  for (const std::string extension : kExtensions) {
-    if (lower.size() > extension.size() && lower.ends_with(extension)) {
-      return ScanName{path.parent_path() / name.substr(0, name.size() - extension.size()), extension};
-    }
-  }
-  return std::nullopt;
-}
-
-bool has_extension(const std::filesystem::path& path, const std::string& extension) {
-  const std::optional<ScanName> name = try_split(path);
-  return name && name->extension.starts_with(extension);
-}
-
 }  // namespace
 
-bool is_scan_name(const std::filesystem::path& path) {
-  return try_split(path).has_value();
+ScanName::ScanName(std::filesystem::path given) : path(std::move(given)), stem(path) {
+  const std::string name = path.filename().string(), lower = to_case(name, false);
+  for (const std::string known : kExtensions) {
+    if (lower.size() > known.size() && lower.ends_with(known)) {
+      stem = path.parent_path() / name.substr(0, name.size() - known.size());
+      extension = known;
+      return;
+    }
+  }
 }
 
-ScanName split_scan_name(const std::filesystem::path& path) {
-  if (const std::optional<ScanName> name = try_split(path)) return *name;
+std::filesystem::path ScanName::with(const std::string& ending) const {
+  std::filesystem::path beside = stem;
+  return beside += ending;
+}
+
+const ScanName& ScanName::checked() const {
+  if (is_scan()) return *this;
   throw Error(Status::bad_usage,
               fmt::format("{} is not a scan's name; use one that ends in .nii, .nii.gz, .hdr or .img", path.string()));
 }
 
-bool is_pair_name(const std::filesystem::path& path) {
-  return has_extension(path, ".hdr") || is_image_name(path);
-}
-bool is_image_name(const std::filesystem::path& path) {
-  return has_extension(path, ".img");
-}
-bool is_gzip_name(const std::filesystem::path& path) {
-  return to_case(path.extension().string(), false) == ".gz";
+ScanName split_scan_name(const std::filesystem::path& path) {
+  return ScanName(path).checked();
 }
 
-std::vector<std::filesystem::path> find_siblings(const std::filesystem::path& path, const std::string& extension) {
-  const ScanName name = split_scan_name(path);
-  const bool gzip = is_gzip_name(path), upper = path.string().ends_with(to_case(name.extension, true));
+bool is_scan_name(const std::filesystem::path& path) {
+  return ScanName(path).is_scan();
+}
+
+std::vector<std::filesystem::path> find_siblings(const ScanName& name, const std::string& extension) {
+  const bool gzip = name.is_gzip(), upper = name.string().ends_with(to_case(name.extension, true));
   std::vector<std::filesystem::path> found;
   for (const bool its_gzip : {gzip, !gzip}) {
     for (const bool its_upper : {upper, !upper}) {
-      std::filesystem::path sibling = name.stem;
-      sibling += to_case(its_gzip ? extension + ".gz" : extension, its_upper);
+      const std::filesystem::path sibling = name.with(to_case(its_gzip ? extension + ".gz" : extension, its_upper));
       std::error_code ignored;
       if (!std::filesystem::exists(sibling, ignored)) continue;
       // Where the file system knows no case, both spellings are one file.

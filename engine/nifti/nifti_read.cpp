@@ -10,7 +10,6 @@
 #include "engine/base/machine.h"
 #include "engine/nifti/nifti_check.h"
 #include "engine/nifti/nifti_extensions.h"
-#include "engine/nifti/nifti_name.h"
 #include "engine/nifti/nifti_voxels.h"
 
 namespace sr {
@@ -71,25 +70,24 @@ Volume allocate_volume(const std::filesystem::path& path, Size3 size) {
 }
 
 // The name must agree with what the header says about where the voxels are.
-void check_name(const std::filesystem::path& header_path, const HeaderKind& kind) {
-  const bool pair_name = is_pair_name(header_path);
-  if (pair_name && kind.single_file) {
-    refuse(header_path, "has the mark n+1 or n+2 of a single file under the name of a pair's header",
+void check_name(const ScanName& header_name, const HeaderKind& kind) {
+  if (header_name.is_pair() && kind.single_file) {
+    refuse(header_name.path, "has the mark n+1 or n+2 of a single file under the name of a pair's header",
            "rename it to .nii");
   }
-  if (!pair_name && !kind.single_file) {
-    refuse(header_path, "has the mark ni1 or ni2 of a pair's header, so the voxels lie in another file",
+  if (!header_name.is_pair() && !kind.single_file) {
+    refuse(header_name.path, "has the mark ni1 or ni2 of a pair's header, so the voxels lie in another file",
            "rename it to .hdr beside its .img");
   }
 }
 
 // The other file of a pair. Where there are several, as after gzip -k, the voxels of one may be older than the other's,
 // so the choice is said.
-std::filesystem::path choose_sibling(const std::filesystem::path& path, const std::string& extension,
-                                     const std::string& what_it_holds, Findings& findings) {
-  const std::vector<std::filesystem::path> found = find_siblings(path, extension);
+ScanName choose_sibling(const ScanName& name, const std::string& extension, const std::string& what_it_holds,
+                        Findings& findings) {
+  const std::vector<std::filesystem::path> found = find_siblings(name, extension);
   if (found.empty())
-    refuse(path, fmt::format("has no {} file with its {} beside it", extension, what_it_holds),
+    refuse(name.path, fmt::format("has no {} file with its {} beside it", extension, what_it_holds),
            "put both into one folder");
   if (found.size() > 1)
     findings.push_back({Level::warning,
@@ -101,7 +99,7 @@ std::filesystem::path choose_sibling(const std::filesystem::path& path, const st
 
 }  // namespace
 
-ScanReader::Impl::Impl(const std::filesystem::path& given) : path(given) {
+ScanReader::Impl::Impl(const ScanName& given) : name(given) {
   Findings findings;
   const auto settle = [&](const std::filesystem::path& about) {
     for (const Finding& finding : findings) {
@@ -111,9 +109,9 @@ ScanReader::Impl::Impl(const std::filesystem::path& given) : path(given) {
     findings.clear();
   };
 
-  const bool image_given = is_image_name(given);
-  const std::filesystem::path header_path = image_given ? choose_sibling(given, ".hdr", "header", findings) : given;
-  settle(given);
+  const ScanName header_name = given.is_image() ? choose_sibling(given, ".hdr", "header", findings) : given;
+  const std::filesystem::path& header_path = header_name.path;
+  settle(given.path);
   auto source = std::make_unique<ByteSource>(header_path, ByteSource::Gzip::by_content);
   std::array<std::byte, header_bytes(2)> first_bytes;
   const int64_t n = source->read_at(0, first_bytes.data(), header_bytes(2));
@@ -121,7 +119,7 @@ ScanReader::Impl::Impl(const std::filesystem::path& given) : path(given) {
   const std::optional<ScanHeader> checked = check_header({first_bytes.data(), static_cast<size_t>(n)}, findings);
   settle(header_path);
   header = *checked;  // without a header there was an error
-  check_name(header_path, header.kind);
+  check_name(header_name, header.kind);
 
   if (header.kind.single_file) {
     check_file_size(voxel_extent(header), source->file_bytes(), source->compressed(), findings);
@@ -133,9 +131,11 @@ ScanReader::Impl::Impl(const std::filesystem::path& given) : path(given) {
     voxels = std::move(source);
   } else {
     verify_checksum(*source, "header", header_bytes(header.kind.version));
-    const std::filesystem::path image_path = image_given ? given : choose_sibling(given, ".img", "voxels", findings);
-    settle(given);
-    voxels = std::make_unique<ByteSource>(image_path, ByteSource::Gzip::by_name_and_content);
+    const ScanName image = given.is_image() ? given : choose_sibling(given, ".img", "voxels", findings);
+    settle(given.path);
+    // It has no header and may begin with any two bytes, so the name must say as well that they are gzip's.
+    voxels = std::make_unique<ByteSource>(image.path,
+                                          image.is_gzip() ? ByteSource::Gzip::by_content : ByteSource::Gzip::never);
     check_file_size(voxel_extent(header), voxels->file_bytes(), voxels->compressed(), findings);
     settle(voxels->path());
   }
@@ -148,11 +148,11 @@ ScanReader::Impl::Impl(const std::filesystem::path& given) : path(given) {
   info = describe_header(header, extensions);
 }
 
-ScanReader::ScanReader(const std::filesystem::path& path) : impl_(std::make_unique<Impl>(path)) {}
+ScanReader::ScanReader(const ScanName& name) : impl_(std::make_unique<Impl>(name)) {}
 ScanReader::~ScanReader() = default;
 ScanReader::ScanReader(ScanReader&&) noexcept = default;
-const std::filesystem::path& ScanReader::path() const {
-  return impl_->path;
+const ScanName& ScanReader::name() const {
+  return impl_->name;
 }
 int64_t ScanReader::file_bytes() const {
   return impl_->voxels->file_bytes();

@@ -1,7 +1,6 @@
 // Inside of ScanReader; ScanWriter takes the header and the extensions from here.
 #pragma once
 
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,9 +12,9 @@
 namespace sr {
 
 struct ScanReader::Impl {
-  explicit Impl(const std::filesystem::path& path);
+  explicit Impl(const ScanName& name);
 
-  std::filesystem::path path;  // as given; the header may lie in another file of the pair
+  ScanName name;  // as given; the header may lie in another file of the pair
   ScanHeader header;
   std::vector<Extension> extensions;
   ScanInfo info;

@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "engine/base/status.h"
-#include "engine/nifti/nifti_name.h"
 
 namespace sr {
 namespace {
@@ -58,7 +57,7 @@ ByteSource::ByteSource(const std::filesystem::path& path, Gzip gzip) : path_(pat
   try {
     unsigned char start[2] = {};
     const bool has_magic = read_plain(0, start, 2) == 2 && start[0] == 0x1f && start[1] == 0x8b;
-    if (has_magic && (gzip == Gzip::by_content || is_gzip_name(path))) open_gzip();
+    if (has_magic && gzip == Gzip::by_content) open_gzip();
   } catch (...) {
     ::close(fd_);
     throw;

@@ -12,9 +12,8 @@ namespace sr {
 
 class ByteSource {
  public:
-  // Headers are recognised as gzip by their first two bytes, whatever the name says (a NIfTI header never begins so).
-  // An .img file has no header and may begin with any two bytes, so there the name must agree.
-  enum class Gzip { by_content, by_name_and_content };
+  // by_content: gzip is recognised by its first two bytes, whatever the name says (a NIfTI header never begins so).
+  enum class Gzip { by_content, never };
   ByteSource(const std::filesystem::path& path, Gzip gzip);
   ~ByteSource();
   ByteSource(const ByteSource&) = delete;

@@ -9,7 +9,6 @@
 #include <span>
 
 #include "engine/nifti/nifti_extensions.h"
-#include "engine/nifti/nifti_name.h"
 #include "engine/nifti/nifti_read.h"
 #include "engine/nifti/nifti_sink.h"
 #include "engine/nifti/nifti_voxels.h"
@@ -93,14 +92,13 @@ ScanHeader new_header(Size3 size, const double voxel_mm[3]) {
 }  // namespace
 
 struct ScanWriter::Impl {
-  Impl(const std::filesystem::path& given, ScanHeader source, const std::vector<Extension>& extensions,
-       const Options& options);
+  Impl(const ScanName& given, ScanHeader source, const std::vector<Extension>& extensions, const Options& options);
 
   Size3 size() const;
   void write(const Volume& volume);
   void commit();
 
-  std::filesystem::path path;
+  ScanName name;
   ScanHeader header;
   std::vector<std::string> warnings;
   Scaling scaling;
@@ -114,13 +112,13 @@ struct ScanWriter::Impl {
   void fit_version();
   void open_sinks(const std::vector<std::byte>& extension_bytes, int level);
   [[noreturn]] void refuse(const std::string& what) const {
-    throw Error(Status::bad_output, fmt::format("{} cannot be written: {}", path.string(), what));
+    throw Error(Status::bad_output, fmt::format("{} cannot be written: {}", name.string(), what));
   }
 };
 
-ScanWriter::Impl::Impl(const std::filesystem::path& given, ScanHeader source, const std::vector<Extension>& extensions,
+ScanWriter::Impl::Impl(const ScanName& given, ScanHeader source, const std::vector<Extension>& extensions,
                        const Options& options)
-    : path(given), header(std::move(source)) {
+    : name(given), header(std::move(source)) {
   nifti_2_header& f = header.fields;
   if (options.grid != Size3{0, 0, 0}) {
     if (std::min({options.grid.d, options.grid.h, options.grid.w}) < 1) refuse("its grid is empty");
@@ -133,7 +131,7 @@ ScanWriter::Impl::Impl(const std::filesystem::path& given, ScanHeader source, co
   fit_version();
 
   const std::vector<std::byte> extension_bytes = serialize_extensions(extensions);
-  header.kind.single_file = !is_pair_name(path);
+  header.kind.single_file = !name.is_pair();
   f.vox_offset = 0;
   if (header.kind.single_file) {
     f.vox_offset = header_bytes(header.kind.version) + static_cast<int64_t>(extension_bytes.size());
@@ -147,20 +145,20 @@ void ScanWriter::Impl::fit_version() {
     const int64_t n = header.fields.dim[i];
     if (n <= kMaxDim1) continue;
     header.kind.version = 2;
-    warnings.push_back(fmt::format("{} is written as NIfTI-2; NIfTI-1 cannot hold a size of {}", path.string(), n));
+    warnings.push_back(fmt::format("{} is written as NIfTI-2; NIfTI-1 cannot hold a size of {}", name.string(), n));
   }
 }
 
 void ScanWriter::Impl::open_sinks(const std::vector<std::byte>& extension_bytes, int level) {
-  const ByteSink::Kind kind = is_gzip_name(path) ? ByteSink::Kind::gzip : ByteSink::Kind::plain;
+  const ByteSink::Kind kind = name.is_gzip() ? ByteSink::Kind::gzip : ByteSink::Kind::plain;
   const std::vector<std::byte> front = serialize_header(header);
   const int strategy = deflate_strategy(header.fields.datatype);
-  const std::string stem = split_scan_name(path).stem.string();
-  const auto open = [&](const std::filesystem::path& name, std::span<const std::byte> its_front) {
-    return std::make_unique<ByteSink>(name, kind, its_front, level, strategy);
+  const std::string stem = name.checked().stem.string();
+  const auto open = [&](const std::filesystem::path& path, std::span<const std::byte> its_front) {
+    return std::make_unique<ByteSink>(path, kind, its_front, level, strategy);
   };
   if (header.kind.single_file) {
-    voxel_sink = open(path, front);
+    voxel_sink = open(name.path, front);
     voxel_sink->append(extension_bytes);
   } else {
     const std::string suffix = kind == ByteSink::Kind::gzip ? ".gz" : "";
@@ -215,11 +213,11 @@ void ScanWriter::Impl::commit() {
   }
 }
 
-ScanWriter::ScanWriter(const std::filesystem::path& path, const ScanReader& like, const Options& options)
-    : impl_(std::make_unique<Impl>(path, like.impl_->header, like.impl_->extensions, options)) {}
+ScanWriter::ScanWriter(const ScanName& name, const ScanReader& like, const Options& options)
+    : impl_(std::make_unique<Impl>(name, like.impl_->header, like.impl_->extensions, options)) {}
 
-ScanWriter::ScanWriter(const std::filesystem::path& path, Size3 size, const double voxel_mm[3], const Options& options)
-    : impl_(std::make_unique<Impl>(path, new_header(size, voxel_mm), std::vector<Extension>{}, options)) {}
+ScanWriter::ScanWriter(const ScanName& name, Size3 size, const double voxel_mm[3], const Options& options)
+    : impl_(std::make_unique<Impl>(name, new_header(size, voxel_mm), std::vector<Extension>{}, options)) {}
 
 ScanWriter::~ScanWriter() = default;
 ScanWriter::ScanWriter(ScanWriter&&) noexcept = default;
