@@ -16,8 +16,13 @@ fail() { echo "fresh_machine.sh: $*" >&2; exit 1; }
 if [ "${1:-}" != --in-namespace ]; then
   [ "$(id -u)" -eq 0 ] || fail "debootstrap and chroot need root"
   folder=$(mktemp -d --tmpdir srengine-fresh.XXXXXX)
-  trap 'rm -rf --one-file-system "$folder"' EXIT
-  unshare --mount --pid --fork --kill-child "$0" --in-namespace "$folder" "$@"
+  inside=
+  # Killed, because unshare heeds no other signal; what it has started goes with it.
+  trap 'kill -KILL $inside 2>/dev/null || true; { wait; } 2>/dev/null; rm -rf --one-file-system "$folder"' EXIT
+  trap 'exit 130' INT TERM HUP
+  unshare --mount --pid --fork --kill-child "$0" --in-namespace "$folder" "$@" &
+  inside=$!
+  wait $inside
   exit
 fi
 machine=$2 suite=${3:-}
