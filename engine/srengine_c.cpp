@@ -30,9 +30,9 @@ srengine_status guarded(F call) {
   } catch (const sr::WeightsError& e) {
     return failed(sr::Status::bad_weights, e.what());
   } catch (const std::bad_alloc&) {
-    return failed(sr::Status::device_trouble, "memory is exhausted");
+    return failed(sr::Status::resource_error, "memory is exhausted");
   } catch (const std::exception& e) {
-    return failed(sr::Status::device_trouble, e.what());
+    return failed(sr::Status::resource_error, e.what());
   }
 }
 

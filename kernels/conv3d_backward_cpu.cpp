@@ -21,9 +21,9 @@ void run_gradient_item(const ConvJob& job, Features<float> g, int item, ThreadSc
   if (job.conv->size == 1)
     gradient_item_1x1x1(job, g, item, scratch.data(), sums);
   else if (job.conv->size == 5)
-    WideGradientItem<5>(job, g, item, scratch.data(), sums).run();
+    LargeKernelBackwardWeightsItem<5>(job, g, item, scratch.data(), sums).run();
   else if (job.conv->size == 9)
-    WideGradientItem<9>(job, g, item, scratch.data(), sums).run();
+    LargeKernelBackwardWeightsItem<9>(job, g, item, scratch.data(), sums).run();
   else if (job.conv->algorithm == ConvAlgorithm::direct)
     direct_gradient_item(job, g, item, scratch.data(), sums);
   else if (job.conv->algorithm == ConvAlgorithm::winograd2)

@@ -173,12 +173,12 @@ HWY_INLINE void direct_gradient_item(const ConvJob& job, Features<float> g, int 
 
 // All taps of a 5x5x5 or 9x9x9 kernel. sums: [ci][kz][ky][co][kx], of this item.
 template <int kSize>
-class WideGradientItem : WideBlock<kSize> {
-  using Block = WideBlock<kSize>;
+class LargeKernelBackwardWeightsItem : LargeKernelBlock<kSize> {
+  using Block = LargeKernelBlock<kSize>;
   using Block::job_, Block::plan_, Block::layout_, Block::block_, Block::y0_, Block::y1_, Block::z0_, Block::z1_;
 
  public:
-  WideGradientItem(const ConvJob& job, Features<float> g, int item, float* scratch, float* sums)
+  LargeKernelBackwardWeightsItem(const ConvJob& job, Features<float> g, int item, float* scratch, float* sums)
       : Block(job, item, scratch), g_(g), dy_(scratch + plan_.product_at), sums_(sums) {}
 
   void run() {

@@ -26,9 +26,9 @@ void run_item(const ConvJob& job, int item, ThreadScratch& scratch, PartialSums*
   if (job.conv->size == 1)
     Conv1x1x1Item(job, item, scratch.data(), sums).run();
   else if (job.conv->size == 5)
-    WideItem<5>(job, item, scratch.data(), sums).run();
+    LargeKernelItem<5>(job, item, scratch.data(), sums).run();
   else if (job.conv->size == 9)
-    WideItem<9>(job, item, scratch.data(), sums).run();
+    LargeKernelItem<9>(job, item, scratch.data(), sums).run();
   else if (job.conv->algorithm == ConvAlgorithm::direct)
     direct_item(job, item, scratch.data(), sums);
   else if (job.conv->algorithm == ConvAlgorithm::winograd2)

@@ -18,7 +18,7 @@ namespace sr {
 constexpr int kPanel = 24;
 // Rows of an item of a 5x5x5 or 9x9x9 convolution into one channel: a multiple of what its register blocks hold on
 // every target.
-constexpr int kWideBand = 24;
+constexpr int kLargeKernelBand = 24;
 // Floats before and behind each row of scratch: they stand for x = -1 and take what the last vector of a row overhangs.
 constexpr ptrdiff_t kMargin = 16;
 

@@ -16,48 +16,50 @@ HWY_BEFORE_NAMESPACE();
 namespace sr::HWY_NAMESPACE {
 
 // Rows of outputs that a register block of one output channel holds.
-constexpr int kWideRows = kManyRegisters ? 8 : 4;
-static_assert(kWideBand % kWideRows == 0);
+constexpr int kLargeKernelRows = kManyRegisters ? 8 : 4;
+static_assert(kLargeKernelBand % kLargeKernelRows == 0);
 
 // product[r][v] (+)= sum over kz, ky, kx of weight[kz][ky][kx] x[kz plane + (r + ky) row + v + kx], for one input
-// channel and kWideRows rows of one output channel. Each vector of x is loaded once for all rows that it counts for:
-// with one output channel there is nothing else to share it with.
+// channel and kLargeKernelRows rows of one output channel. Each vector of x is loaded once for all rows that it counts
+// for: with one output channel there is nothing else to share it with.
 template <int kSize, int kVectors, class D>
-HWY_NOINLINE void wide_block(D d, const float* HWY_RESTRICT x, ptrdiff_t plane, ptrdiff_t row,
-                             const float* HWY_RESTRICT weight, bool accumulate_products, float* HWY_RESTRICT product) {
+HWY_NOINLINE void large_kernel_block(D d, const float* HWY_RESTRICT x, ptrdiff_t plane, ptrdiff_t row,
+                                     const float* HWY_RESTRICT weight, bool accumulate_products,
+                                     float* HWY_RESTRICT product) {
   using V = hn::Vec<D>;
   constexpr ptrdiff_t kLanes = static_cast<ptrdiff_t>(hn::MaxLanes(d));
-  V sum[kWideRows][kVectors];
+  V sum[kLargeKernelRows][kVectors];
   if (accumulate_products) {
-    SR_UNROLL for (int r = 0; r < kWideRows; r++) SR_UNROLL for (int v = 0; v < kVectors; v++) sum[r][v] =
+    SR_UNROLL for (int r = 0; r < kLargeKernelRows; r++) SR_UNROLL for (int v = 0; v < kVectors; v++) sum[r][v] =
         hn::LoadU(d, product + r * row + v * kLanes);
   } else {
-    SR_UNROLL for (int r = 0; r < kWideRows; r++) SR_UNROLL for (int v = 0; v < kVectors; v++) sum[r][v] = hn::Zero(d);
+    SR_UNROLL for (int r = 0; r < kLargeKernelRows; r++) SR_UNROLL for (int v = 0; v < kVectors; v++) sum[r][v] =
+        hn::Zero(d);
   }
   for (int kz = 0; kz < kSize; kz++, x += plane, weight += kSize * kSize)
     for (int kx = 0; kx < kSize; kx++) {
       V w[kSize];
       SR_UNROLL for (int ky = 0; ky < kSize; ky++) w[ky] = hn::Set(d, weight[ky * kSize + kx]);
-      SR_UNROLL for (int i = 0; i < kWideRows + kSize - 1; i++) {
+      SR_UNROLL for (int i = 0; i < kLargeKernelRows + kSize - 1; i++) {
         V column[kVectors];
         SR_UNROLL for (int v = 0; v < kVectors; v++) column[v] = hn::LoadU(d, x + i * row + kx + v * kLanes);
         SR_UNROLL for (int ky = 0; ky < kSize; ky++) {
           const int r = i - ky;
-          if (r < 0 || r >= kWideRows) continue;
+          if (r < 0 || r >= kLargeKernelRows) continue;
           SR_UNROLL for (int v = 0; v < kVectors; v++) accumulate(column[v], w[ky], sum[r][v]);
         }
       }
     }
-  SR_UNROLL for (int r = 0; r < kWideRows; r++) SR_UNROLL for (int v = 0; v < kVectors; v++)
+  SR_UNROLL for (int r = 0; r < kLargeKernelRows; r++) SR_UNROLL for (int v = 0; v < kVectors; v++)
       hn::StoreU(sum[r][v], d, product + r * row + v * kLanes);
 }
 
 // An item's block of rows and planes, and one input channel's part of it with the neighbours that the taps reach,
 // activated, in scratch.
 template <int kSize>
-class WideBlock {
+class LargeKernelBlock {
  public:
-  WideBlock(const ConvJob& job, int item, float* scratch)
+  LargeKernelBlock(const ConvJob& job, int item, float* scratch)
       : job_(job), plan_(job.plan), layout_(job.f.layout), block_(scratch + plan_.ring_at) {
     const auto [d, h, w] = layout_.size;
     y0_ = item % plan_.n_bands * plan_.rows;
@@ -88,13 +90,13 @@ class WideBlock {
 
 // Each input channel is multiplied while it is in the cache; the products of all output channels stay.
 template <int kSize>
-class WideItem : WideBlock<kSize> {
-  using Block = WideBlock<kSize>;
+class LargeKernelItem : LargeKernelBlock<kSize> {
+  using Block = LargeKernelBlock<kSize>;
   using Block::job_, Block::plan_, Block::layout_, Block::block_, Block::y0_, Block::y1_, Block::z0_, Block::z1_;
   using Block::kReach;
 
  public:
-  WideItem(const ConvJob& job, int item, float* scratch, PartialSums* sums)
+  LargeKernelItem(const ConvJob& job, int item, float* scratch, PartialSums* sums)
       : Block(job, item, scratch), sums_(sums), product_(scratch + plan_.product_at) {}
 
   void run() {
@@ -120,9 +122,9 @@ class WideItem : WideBlock<kSize> {
   void columns(int plane, int c, ptrdiff_t x) const {
     const Wide d;
     const float* weight = job_.conv->panel_weight(job_.conv->panels[0], 0, c);
-    for (int y = 0; y < y1_ - y0_; y += kWideRows)
-      wide_block<kSize, kVectors>(d, block_ + plane * plan_.band + y * plan_.wide_row + x - kReach, plan_.band,
-                                  plan_.wide_row, weight, c > 0, product(0, plane) + y * plan_.wide_row + x);
+    for (int y = 0; y < y1_ - y0_; y += kLargeKernelRows)
+      large_kernel_block<kSize, kVectors>(d, block_ + plane * plan_.band + y * plan_.wide_row + x - kReach, plan_.band,
+                                          plan_.wide_row, weight, c > 0, product(0, plane) + y * plan_.wide_row + x);
   }
 
   void one_output(int plane, int c) const {

@@ -114,13 +114,13 @@ ConvPlan plan_1x1x1(const Layout& layout, const PackedConv::Impl& conv) {
 
 // Blocks with the neighbours that their taps reach, one input channel at a time. `total` is left open: behind
 // product_at comes what a caller keeps of the output channels.
-ConvPlan wide_blocks(const Layout& layout, const PackedConv::Impl& conv, ptrdiff_t most_products) {
+ConvPlan large_kernel_blocks(const Layout& layout, const PackedConv::Impl& conv, ptrdiff_t most_products) {
   ConvPlan plan;
   const auto [d, h, w] = layout.size;
   const int reach = conv.size / 2;
   // One output channel is computed in whole vectors of a row, several in vectors that run on across its end.
   plan.wide_row = round_up(w + reach, conv.co == 1 ? 16 : 8);
-  plan.rows = conv.co == 1 ? kWideBand : 16;
+  plan.rows = conv.co == 1 ? kLargeKernelBand : 16;
   plan.n_bands = divide_up(h, plan.rows);
   plan.product = round_up(plan.rows * plan.wide_row, 16) + kMargin;
   const ptrdiff_t planes = std::clamp<ptrdiff_t>(most_products / (conv.co_padded * plan.product), 1, 16);
@@ -134,15 +134,15 @@ ConvPlan wide_blocks(const Layout& layout, const PackedConv::Impl& conv, ptrdiff
 }
 
 // The products of a whole item stay, in the cache.
-ConvPlan plan_wide(const Layout& layout, const PackedConv::Impl& conv) {
-  ConvPlan plan = wide_blocks(layout, conv, kCache);
+ConvPlan plan_large_kernel(const Layout& layout, const PackedConv::Impl& conv) {
+  ConvPlan plan = large_kernel_blocks(layout, conv, kCache);
   plan.total = plan.product_at + ptrdiff_t{conv.co_padded} * plan.planes * plan.product;
   return plan;
 }
 
 // Gradients pass by plane by plane.
-ConvPlan plan_wide_gradient(const Layout& layout, const PackedConv::Impl& conv) {
-  ConvPlan plan = wide_blocks(layout, conv, std::numeric_limits<ptrdiff_t>::max());
+ConvPlan plan_large_kernel_backward_weights(const Layout& layout, const PackedConv::Impl& conv) {
+  ConvPlan plan = large_kernel_blocks(layout, conv, std::numeric_limits<ptrdiff_t>::max());
   plan.total = plan.product_at + conv.co_padded * plan.product;
   return plan;
 }
@@ -151,7 +151,7 @@ ConvPlan plan_wide_gradient(const Layout& layout, const PackedConv::Impl& conv) 
 
 ConvPlan plan_conv3d(const Layout& layout, const PackedConv::Impl& conv) {
   if (conv.size == 1) return plan_1x1x1(layout, conv);
-  if (conv.size > 3) return plan_wide(layout, conv);
+  if (conv.size > 3) return plan_large_kernel(layout, conv);
   if (conv.algorithm == ConvAlgorithm::direct) return plan_direct(layout, conv);
   return plan_winograd(layout, conv);
 }
@@ -159,7 +159,7 @@ ConvPlan plan_conv3d(const Layout& layout, const PackedConv::Impl& conv) {
 ConvPlan plan_gradient(const Layout& layout, const PackedConv::Impl& conv) {
   if (conv.size == 3 && conv.n_points > 1) return plan_winograd_gradient(layout, conv);
   if (conv.size == 3) return plan_direct(layout, conv);
-  if (conv.size > 3) return plan_wide_gradient(layout, conv);
+  if (conv.size > 3) return plan_large_kernel_backward_weights(layout, conv);
   ConvPlan plan;
   const int64_t n_rows = int64_t{layout.size.d} * layout.size.h;
   plan.rows = static_cast<int>(std::clamp<int64_t>(512 / layout.row, 1, n_rows));

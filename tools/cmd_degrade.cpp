@@ -46,7 +46,7 @@ class Truncation {
     if (gpu_) try {
         return truncate_kspace_cuda(*cuda_plugin(nullptr), *gpu_, high, factors);
       } catch (const Error& e) {
-        if (e.status != Status::device_trouble) throw;
+        if (e.status != Status::resource_error) throw;
         if (asked_for_) refuse(e);
         note(fmt::format("srengine: warning: the GPU cannot be used: {}; the CPU takes over", e.what()));
         gpu_.reset();  // for the other volumes of the scan as well

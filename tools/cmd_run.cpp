@@ -34,7 +34,7 @@ struct Arguments {
   PutBack put_back;
   bool paper = false, quiet = false;
 
-  // As words, until settle() has understood them.
+  // As words, until interpret() has understood them.
   DeviceArguments device;
   std::string patch = "70", upsample, data_consistency = "auto", target;
   std::optional<std::string> max_memory;
@@ -42,7 +42,7 @@ struct Arguments {
   std::optional<int> flips;
 };
 
-void settle(Arguments& a) {
+void interpret(Arguments& a) {
   BackendOptions& backend = a.options.backend;
   backend.patch = parse_patch(a.patch);
   apply(a.device, backend);
@@ -119,7 +119,7 @@ std::vector<Failure> restore_all(const Arguments& a, Restorer& restorer, const s
 }
 
 void run(Arguments& a) {
-  settle(a);
+  interpret(a);
   const std::vector<ScanRequest> requests = requests_of(a.files);
   std::optional<JsonFile> json;
   if (!a.files.json.empty()) json.emplace(a.files.json);

@@ -23,7 +23,7 @@ bool attempt(std::vector<Failure>& failures, const std::filesystem::path& file, 
     if (e.status == Status::interrupted) throw;
     return failed(e.status, e.what());
   } catch (const std::bad_alloc&) {
-    return failed(Status::device_trouble, fmt::format("{}: the memory is exhausted", file.string()));
+    return failed(Status::resource_error, fmt::format("{}: the memory is exhausted", file.string()));
   } catch (const std::exception& e) {
     return failed(Status::bad_input, fmt::format("{}: {}", file.string(), e.what()));
   }

@@ -70,7 +70,7 @@ class NetworkMethod : public Method {
 
   std::string device() const override {
     if (restorer_.backend().why_not_gpu != why_not_gpu_)
-      throw Error(Status::device_trouble, fmt::format("the GPU gave up, so that the times would mean nothing: {}; "
+      throw Error(Status::resource_error, fmt::format("the GPU gave up, so that the times would mean nothing: {}; "
                                                       "--device cpu does without",
                                                       restorer_.backend().why_not_gpu));
     return restorer_.backend().describe();

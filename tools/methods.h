@@ -32,7 +32,7 @@ class Method {
   // What is held while a volume is restored: volumes, patches in flight, threads' scratch. Without the memory that
   // transforms of k-space take in passing.
   virtual int64_t held_bytes(Size3 native, Size3 grid) const = 0;
-  // "CPU (AVX2), 2 threads, 1 patch in flight"; throws Error{device_trouble} where it is not what it was at the start.
+  // "CPU (AVX2), 2 threads, 1 patch in flight"; throws Error{resource_error} where it is not what it was at the start.
   virtual std::string device() const { return ""; }
 };
 

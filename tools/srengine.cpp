@@ -52,12 +52,12 @@ int main(int argc, char** argv) {
   } catch (const sr::Error& e) {
     return report(e.status, e.what());
   } catch (const std::bad_alloc&) {
-    return report(sr::Status::device_trouble, "memory is exhausted; --max-memory and --batch lower what a run needs");
+    return report(sr::Status::resource_error, "memory is exhausted; --max-memory and --batch lower what a run needs");
   } catch (const std::filesystem::filesystem_error& e) {
     return report(sr::Status::bad_output, e.what());
   } catch (const std::exception& e) {
     // A thread that cannot be started, or fmt's word that a write to stdout failed: the latter is said below.
-    if (!std::ferror(stdout)) return report(sr::Status::device_trouble, e.what());
+    if (!std::ferror(stdout)) return report(sr::Status::resource_error, e.what());
   }
   // A result that could not be printed is an error, as for any tool in a pipe.
   if (std::fflush(stdout) != 0 || std::ferror(stdout))

@@ -59,7 +59,7 @@ double checked_against_ref(const Weights& weights, RestoreOptions options) {
   const cuda::Precision precision = options.backend.precision;
   const double tolerance = precision == cuda::Precision::fp32 ? 1e-3 : precision == cuda::Precision::bf16 ? 0.15 : 0.02;
   if (!(error < tolerance))
-    throw Error(Status::device_trouble,
+    throw Error(Status::resource_error,
                 fmt::format("the result differs from the plain loops by {:.1e} of its rms; not timed", error));
   return error;
 }

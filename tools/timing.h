@@ -27,7 +27,7 @@ Volume test_volume(Size3 size);
 Volume patches_in_flight(const Restorer& restorer, const RestoreOptions& options);
 
 // The largest difference from the plain loops on one small patch, in units of the result's rms. Throws
-// Error{device_trouble} where it is more than rounding: a network that computes something else is not timed.
+// Error{resource_error} where it is more than rounding: a network that computes something else is not timed.
 double checked_against_ref(const Weights& weights, RestoreOptions options);
 
 // Milliseconds per patch, of each of `repeats` restorations of patches_in_flight() after one to warm up. after_each is

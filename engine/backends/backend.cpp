@@ -20,7 +20,7 @@ class GpuElseHost : public Backend {
     try {
       return running_->restore(job, output);
     } catch (const Error& e) {
-      if (e.status != Status::device_trouble || !why_not_gpu.empty()) throw;
+      if (e.status != Status::resource_error || !why_not_gpu.empty()) throw;
       why_not_gpu = e.what();
     }
     running_ = make_host_backend(network_, options_);  // the GPU gets its memory back

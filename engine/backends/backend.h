@@ -86,7 +86,7 @@ class Backend {
   std::string why_not_gpu;  // with DeviceKind::automatic, where the CPU took over: a clause that says why
 };
 
-// The network must outlive the backend. Throws Error{device_trouble} where one patch does not fit into the memory, or
+// The network must outlive the backend. Throws Error{resource_error} where one patch does not fit into the memory, or
 // where a GPU is asked for that cannot be used.
 std::unique_ptr<Backend> make_backend(const Network& network, const BackendOptions& options);
 

@@ -27,7 +27,7 @@ class CudaBackend : public Backend {
       require(api, api.use_device(device));  // supports() goes by the device in use
       for (const ConvLayer& conv : network.convs())
         if (const char* why = api.supports(conv.view(), precision_))
-          throw Error(Status::device_trouble,
+          throw Error(Status::resource_error,
                       fmt::format("GPU {} has no kernel for a layer of {} ({} to {} channels, {}x{}x{}): {}", device,
                                   network.model.name(), conv.ci, conv.co, conv.size, conv.size, conv.size, why));
     }
@@ -117,7 +117,7 @@ class CudaBackend : public Backend {
     const int64_t room = options.max_memory > 0 ? std::min(options.max_memory, free_for_patches) : free_for_patches;
     const int64_t fit = room / patch_bytes();
     if (fit < 1)
-      throw Error(Status::device_trouble,
+      throw Error(Status::resource_error,
                   fmt::format("{} on a patch of {}x{}x{} needs {} MB of GPU memory and {} MB are {}; --patch takes a "
                               "smaller one",
                               network_.model.name(), plan_.layout.size.w, plan_.layout.size.h, plan_.layout.size.d,
@@ -140,7 +140,7 @@ class CudaBackend : public Backend {
       } catch (const OutOfDeviceMemory&) {
       }
     const Size3 s = job.input.size;
-    throw Error(Status::device_trouble,
+    throw Error(Status::resource_error,
                 fmt::format("GPU {} has no room for a volume of {}x{}x{} and its result ({} MB) beside one patch; "
                             "--patch takes a smaller one, --device cpu does without",
                             lane.device(), s.w, s.h, s.d, 2 * s.voxels() * int64_t{sizeof(float)} / 1000000));

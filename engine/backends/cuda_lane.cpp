@@ -264,7 +264,8 @@ void DeviceLane::add_sums(const ConvLayer& conv, Channels y, int n_parts) {
     sums = scratch_sums_[y.first] = next_scratch_sums_;
     next_scratch_sums_ += y.count;
   }
-  require(api_, api_.add_parts(partial_sums_.data(), n_, conv.co, n_parts, sums_.data() + sums, sums_stride_, stream_));
+  require(api_,
+          api_.reduce_sums(partial_sums_.data(), n_, conv.co, n_parts, sums_.data() + sums, sums_stride_, stream_));
 }
 
 }  // namespace sr

@@ -104,18 +104,18 @@ std::vector<CudaDevice> cuda_devices(std::string* why_not) {
 std::vector<int> usable_gpus(const std::vector<int>& asked) {
   std::string why_not;
   const cuda::Api* api = cuda_plugin(&why_not);
-  if (!api) throw Error(Status::device_trouble, why_not);
+  if (!api) throw Error(Status::resource_error, why_not);
   int n = 0;
-  if (api->device_count(&n) != cuda::Result::ok) throw Error(Status::device_trouble, api->last_error());
-  if (n == 0) throw Error(Status::device_trouble, "there is no NVIDIA GPU");
+  if (api->device_count(&n) != cuda::Result::ok) throw Error(Status::resource_error, api->last_error());
+  if (n == 0) throw Error(Status::resource_error, "there is no NVIDIA GPU");
   for (const int gpu : asked)
     if (gpu < 0 || gpu >= n || api->use_device(gpu) != cuda::Result::ok)
-      throw Error(Status::device_trouble,
+      throw Error(Status::resource_error,
                   fmt::format("there is no usable GPU {}; `srengine backends` lists them", gpu));
   if (!asked.empty()) return asked;
   for (int gpu = 0; gpu < n; gpu++)
     if (api->use_device(gpu) == cuda::Result::ok) return {gpu};
-  throw Error(Status::device_trouble, api->last_error());
+  throw Error(Status::resource_error, api->last_error());
 }
 
 }  // namespace sr

@@ -25,7 +25,7 @@ struct CudaDevice {
 // The GPUs that the plugin can use. Empty where there are none; why_not then has a clause.
 std::vector<CudaDevice> cuda_devices(std::string* why_not);
 
-// Indices of the GPUs to work on: those asked for, or the first one where none are. Throws Error{device_trouble} where
+// Indices of the GPUs to work on: those asked for, or the first one where none are. Throws Error{resource_error} where
 // one of them cannot be used, or none can.
 std::vector<int> usable_gpus(const std::vector<int>& asked);
 

@@ -13,12 +13,12 @@ namespace sr {
 
 // A device that has no room for what was asked: something smaller may fit.
 struct OutOfDeviceMemory : Error {
-  explicit OutOfDeviceMemory(const std::string& sentence) : Error(Status::device_trouble, sentence) {}
+  explicit OutOfDeviceMemory(const std::string& sentence) : Error(Status::resource_error, sentence) {}
 };
 
 inline void require(const cuda::Api& api, cuda::Result result) {
   if (result == cuda::Result::out_of_memory) throw OutOfDeviceMemory(fmt::format("the GPU: {}", api.last_error()));
-  if (result != cuda::Result::ok) throw Error(Status::device_trouble, fmt::format("the GPU: {}", api.last_error()));
+  if (result != cuda::Result::ok) throw Error(Status::resource_error, fmt::format("the GPU: {}", api.last_error()));
 }
 
 // Device memory for n elements. Allocated and released with its device in use.

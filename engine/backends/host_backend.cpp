@@ -156,7 +156,7 @@ class HostBackend : public Backend {
     const int64_t room = limit - all_scratch_bytes();
     if (lane_bytes() > room) {
       const Size3 p = options_.patch;
-      throw Error(Status::device_trouble,
+      throw Error(Status::resource_error,
                   fmt::format("{} on a patch of {}x{}x{} by {} thread{} needs {} MB and {} MB are allowed{}; --patch "
                               "takes a smaller one",
                               network_.model.name(), p.w, p.h, p.d, options_.threads, options_.threads == 1 ? "" : "s",

@@ -163,14 +163,14 @@ Volume truncate_kspace_cuda(const cuda::Api& api, int device, const Volume& high
   const Size3 low = low_grid(high.size, factors);
   if (low == high.size) return truncate_kspace(high, factors);
   require(api, api.use_device(device));
-  if (const char* why = api.fft_missing()) throw Error(Status::device_trouble, why);
+  if (const char* why = api.fft_missing()) throw Error(Status::resource_error, why);
   try {
     return KspaceCutter(api, slab_samples).cut(high, low);
   } catch (const OutOfDeviceMemory&) {
     cuda::DeviceInfo info{};
     require(api, api.device_info(device, &info));
     throw Error(
-        Status::device_trouble,
+        Status::resource_error,
         fmt::format("cutting the k-space of {}x{}x{} voxels takes more than the {} MB of memory that GPU {} has "
                     "free",
                     high.size.w, high.size.h, high.size.d, info.free_memory / 1000000, device));

@@ -13,7 +13,7 @@ namespace sr {
 // volume and the result; else neither. On top at most 32 bytes for each of slab_samples (2^22 of them: 130 MB; or of
 // one slice or line, if that is more) and what cuFFT asks for to transform a slab. All of it is free again at the end.
 //
-// Throws Error{bad_usage} for factors as low_grid does, Error{device_trouble} where cuFFT is missing, the volume does
+// Throws Error{bad_usage} for factors as low_grid does, Error{resource_error} where cuFFT is missing, the volume does
 // not fit into the device's memory, or the device fails.
 Volume truncate_kspace_cuda(const cuda::Api& api, int device, const Volume& high, const Factors& factors,
                             int64_t slab_samples = int64_t{1} << 22);

@@ -13,7 +13,7 @@ enum class Status {
   bad_input = 3,    // a scan that cannot be read or used
   bad_weights = 4,  // a weights file or checkpoint that cannot be used
   bad_output = 5,   // a result that cannot be written
-  device_trouble = 6,
+  resource_error = 6,
   interrupted = 130,
 };
 

@@ -22,7 +22,7 @@ class Collective {
   virtual int rank() const = 0;  // 0 .. size() - 1
   virtual int size() const = 0;
   // values[i] = the sum of values[i] of all ranks, the same bits on each. Every rank calls with the same n. Like
-  // broadcast and finish they throw OtherRankFailed, with the status of the rank that failed; device_trouble where it
+  // broadcast and finish they throw OtherRankFailed, with the status of the rank that failed; resource_error where it
   // is gone.
   virtual void sum(double* values, int64_t n) = 0;
   virtual void sum(float* values, int64_t n) = 0;

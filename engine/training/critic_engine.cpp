@@ -12,7 +12,7 @@ CriticState first_critic(const CriticModel& model, uint64_t seed) {
 }
 
 Error critic_too_large(const CriticModel& model, int n, const std::string& memory) {
-  return Error(Status::device_trouble,
+  return Error(Status::resource_error,
                fmt::format("the critic's {} patches of {}x{}x{} do not fit into {}; make --batch, --patch or "
                            "--critic-width smaller",
                            2 * n, model.patch.w, model.patch.h, model.patch.d, memory));

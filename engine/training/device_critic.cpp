@@ -34,7 +34,7 @@ class DeviceCritic final : public CriticEngine, CriticOps<float> {
       step_sums_ = DeviceArray<StepSums>(api_, 1);
     } catch (const OutOfDeviceMemory&) {
       api_.destroy_stream(stream_);
-      throw Error(Status::device_trouble,
+      throw Error(Status::resource_error,
                   fmt::format("the critic's {} parameters and their moments do not fit into the memory of GPU {}; make "
                               "--critic-width or --critic-hidden smaller",
                               critic_.n_parameters, device_));

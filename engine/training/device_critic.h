@@ -7,7 +7,7 @@
 namespace sr::train {
 
 // On GPU `device` of the plugin's, beside the generator's engine: images and gradients that it is handed are that GPU's
-// memory. Throws Error{device_trouble} where the GPU has no room.
+// memory. Throws Error{resource_error} where the GPU has no room.
 std::unique_ptr<CriticEngine> make_device_critic(const cuda::Api& api, int device, const CriticState& state,
                                                  const CriticOptions& options);
 

@@ -51,9 +51,9 @@ class DeviceEngine final : public TrainingEngine, DevicePass, GradientOps {
     leave_ranks();
   }
 
-  StepResult step(const Batch& batch, double learning_rate, OutputLoss* besides) override {
+  StepResult step(const Batch& batch, double learning_rate, OutputLoss* extra_loss) override {
     use();
-    queue_gradient(batch, besides);
+    queue_gradient(batch, extra_loss);
     const AdamNumbers numbers = adam_numbers(options_.adam, learning_rate, step_ + 1, options_.clip);
     numbers_.upload(&numbers, 1, stream_);
     require(api_, ops_.adam_step(numbers_.data(), step_sums_.data(), gradient_.data(), gradient_.size(),
@@ -78,9 +78,9 @@ class DeviceEngine final : public TrainingEngine, DevicePass, GradientOps {
     return make_device_critic(api_, device_, state, options);
   }
 
-  std::vector<float> gradient(const Batch& batch, StepResult& result, OutputLoss* besides) override {
+  std::vector<float> gradient(const Batch& batch, StepResult& result, OutputLoss* extra_loss) override {
     use();
-    queue_gradient(batch, besides);
+    queue_gradient(batch, extra_loss);
     result = read_result();
     return result.finite ? downloaded(gradient_) : std::vector<float>();
   }
@@ -155,15 +155,15 @@ class DeviceEngine final : public TrainingEngine, DevicePass, GradientOps {
 
   void join_ranks() {
     if (const char* why = ops_.communicator_missing())
-      throw Error(Status::device_trouble, fmt::format("training on GPUs with several processes needs NCCL: {}", why));
+      throw Error(Status::resource_error, fmt::format("training on GPUs with several processes needs NCCL: {}", why));
     char id[cuda::communicator_id_bytes] = {};
     if (collective_.rank() == 0) require(api_, ops_.make_communicator_id(id));
     collective_.broadcast(id, sizeof id);
     require(api_, ops_.join(id, collective_.rank(), collective_.size(), &communicator_));
   }
 
-  void add_up(double* values, int64_t n) {
-    if (communicator_) require(api_, ops_.add_up_doubles(communicator_, values, n, stream_));
+  void all_reduce(double* values, int64_t n) {
+    if (communicator_) require(api_, ops_.all_reduce_doubles(communicator_, values, n, stream_));
   }
 
   std::vector<float> downloaded(const DeviceArray<float>& array) {
@@ -179,7 +179,7 @@ class DeviceEngine final : public TrainingEngine, DevicePass, GradientOps {
   // parameters (from 1 on; 0 is none), and where they end up is where the weights belong.
   void number_layers() {
     if (parameter_count(ranges_) >= kMostParameters)
-      throw Error(Status::device_trouble, fmt::format("a network of {} parameters is larger than training on a GPU has "
+      throw Error(Status::resource_error, fmt::format("a network of {} parameters is larger than training on a GPU has "
                                                       "been built for; use --device cpu",
                                                       parameter_count(ranges_)));
     std::vector<float> numbers(static_cast<size_t>(parameter_count(ranges_)));
@@ -262,7 +262,7 @@ class DeviceEngine final : public TrainingEngine, DevicePass, GradientOps {
         *image = DeviceArray<float>(api_, voxels);
       partial_sums_ = DeviceArray<float>(api_, most_parts(batch));
     } catch (const OutOfDeviceMemory&) {
-      throw Error(Status::device_trouble,
+      throw Error(Status::resource_error,
                   fmt::format("a batch of {} patches of {}x{}x{} does not fit into the memory of GPU {}; make --batch "
                               "or --patch smaller",
                               batch.n, batch.size.w, batch.size.h, batch.size.d, device_));
@@ -285,7 +285,7 @@ class DeviceEngine final : public TrainingEngine, DevicePass, GradientOps {
                std::max(api_.conv3d_parts(s, kPrecision, batch.size), ops_.pointwise_parts(batch.size));
       };
       const int64_t weights =
-          static_cast<int64_t>(conv.weight.size()) * ops_.gradient_parts(shape, batch.size, batch.n);
+          static_cast<int64_t>(conv.weight.size()) * ops_.backward_weights_parts(shape, batch.size, batch.n);
       most =
           std::max({most, sums(shape, 2), conv.ci > 1 ? sums(transposed, 3) : 0, weights, int64_t{batch.n} * conv.co});
     }
@@ -302,15 +302,16 @@ class DeviceEngine final : public TrainingEngine, DevicePass, GradientOps {
     network_->forward(*plan_, *this);
   }
 
-  void queue_gradient(const Batch& batch, OutputLoss* besides) {
+  void queue_gradient(const Batch& batch, OutputLoss* extra_loss) {
     queue_forward(batch);
     queue_loss();
-    if (besides) {
+    if (extra_loss) {
       finish();  // it has a stream of its own
-      besides->add_gradient(n_, output_.data(), output_gradient_.data());
+      extra_loss->add_gradient(n_, output_.data(), output_gradient_.data());
     }
     network_->backward(*plan_, *this);
-    if (communicator_) require(api_, ops_.add_up_floats(communicator_, gradient_.data(), gradient_.size(), stream_));
+    if (communicator_)
+      require(api_, ops_.all_reduce_floats(communicator_, gradient_.data(), gradient_.size(), stream_));
     require(api_, ops_.sum_of_squares(gradient_.data(), gradient_.size(), squares_.data(), step_sums_.data(), stream_));
   }
 
@@ -318,17 +319,17 @@ class DeviceEngine final : public TrainingEngine, DevicePass, GradientOps {
     for (Conv& conv : convs_)
       for (Packed* packed : {&conv.forward, &conv.transposed})
         if (packed->index.size() > 0)
-          require(api_, ops_.pick(parameters_.data(), packed->index.data(), packed->index.size(),
-                                  packed->weights.data(), stream_));
+          require(api_, ops_.gather_indexed(parameters_.data(), packed->index.data(), packed->index.size(),
+                                            packed->weights.data(), stream_));
   }
 
   void queue_loss() {
     const int64_t n = output_.size();
     require(api_, ops_.l1_loss(output_.data(), image_.data(), target_.data(), n, static_cast<float>(1 / n_voxels_),
                                output_gradient_.data(), partial_sums_.data(), stream_));
-    require(api_, ops_.add_batch_parts(partial_sums_.data(), 1, 1, ops_.l1_parts(n),
-                                       reinterpret_cast<ChannelSums*>(step_sums_.data()), stream_));
-    add_up(&step_sums_.data()->loss, 2);
+    require(api_, ops_.reduce_batch_sums(partial_sums_.data(), 1, 1, ops_.l1_parts(n),
+                                         reinterpret_cast<ChannelSums*>(step_sums_.data()), stream_));
+    all_reduce(&step_sums_.data()->loss, 2);
   }
 
   StepResult read_result() {
@@ -359,8 +360,8 @@ class DeviceEngine final : public TrainingEngine, DevicePass, GradientOps {
   bool wants_sums(Channels y) const override { return has_batch_norms() && y.first != plan_->output.first; }
   void add_sums(const ConvLayer& conv, Channels y, int n_parts) override {
     ChannelSums* sums = sums_.data() + y.first;
-    require(api_, ops_.add_batch_parts(partial_sums_.data(), n_, conv.co, n_parts, sums, stream_));
-    add_up(&sums->sum, 2 * int64_t{conv.co});
+    require(api_, ops_.reduce_batch_sums(partial_sums_.data(), n_, conv.co, n_parts, sums, stream_));
+    all_reduce(&sums->sum, 2 * int64_t{conv.co});
   }
 
   // What a norm is in this step: an affine.
@@ -395,7 +396,7 @@ class DeviceEngine final : public TrainingEngine, DevicePass, GradientOps {
   void conv3d(Channels x, const Layer& layer, Channels y, Gradients x_gradients) override {
     const cuda::DevicePrologue prologue =
         prologue_of(layer, layer.norm ? affine_met(*layer.norm) : cuda::DevicePrologue{});
-    settle(y);
+    add_statistics_gradient(y);
     weights_gradient(x, prologue, layer.conv, y);
     if (x_gradients == Gradients::none) return;
     const ConvLayer& conv = layer.conv;
@@ -418,14 +419,14 @@ class DeviceEngine final : public TrainingEngine, DevicePass, GradientOps {
   }
 
   void prelu(Channels x, const PReluLayer& layer, Channels y, Gradients x_gradients) override {
-    settle(y);
+    add_statistics_gradient(y);
     require(api_, ops_.prelu_backward(features(), gradients(), x, slope_of(layer), y, x_gradients == Gradients::add,
                                       partial_sums_.data(), stream_));
     slope_gradient(layer, x, partial_sums_.data(), ops_.pointwise_parts(plan_->layout.size));
   }
 
   void norm_add(Channels x, const NormLayer& norm, Channels skip, Channels y, Gradients skip_gradients) override {
-    settle(y);
+    add_statistics_gradient(y);
     require(api_, ops_.norm_add_backward(features(), gradients(), x, affine_met(norm).scale, skip, y,
                                          skip_gradients == Gradients::add, partial_sums_.data(), stream_));
     norm_gradient(x, norm, ops_.pointwise_parts(plan_->layout.size));
@@ -434,11 +435,11 @@ class DeviceEngine final : public TrainingEngine, DevicePass, GradientOps {
   void recompute(Channels x, const Layer& layer, Channels y) override { DevicePass::conv3d(x, layer, y); }
 
   // The part of y's gradient that batch-norms' statistics have left as an affine of y.
-  void settle(Channels y) {
+  void add_statistics_gradient(Channels y) {
     const auto first = carried_.begin() + y.first;
     if (std::find(first, first + y.count, true) == first + y.count) return;
-    require(api_, ops_.settle_gradients(features(), gradients(), y, slope_.data() + y.first, offset_.data() + y.first,
-                                        stream_));
+    require(api_,
+            ops_.add_affine(features(), gradients(), y, slope_.data() + y.first, offset_.data() + y.first, stream_));
     std::fill_n(first, y.count, false);
   }
 
@@ -455,32 +456,32 @@ class DeviceEngine final : public TrainingEngine, DevicePass, GradientOps {
                                                stream_));
     const LayerParameters::Conv& parameters = layers_.convs[static_cast<size_t>(conv.id)];
     const DeviceArray<int>& index = convs_[static_cast<size_t>(conv.id)].gradient_index;
-    require(api_, ops_.sum_parts(partial_sums_.data(), static_cast<int64_t>(conv.weight.size()),
-                                 ops_.gradient_parts(shape, size, n_), index.data(), index.size(),
-                                 gradient_.data() + parameters.weight.offset, stream_));
+    require(api_, ops_.reduce_parts(partial_sums_.data(), static_cast<int64_t>(conv.weight.size()),
+                                    ops_.backward_weights_parts(shape, size, n_), index.data(), index.size(),
+                                    gradient_.data() + parameters.weight.offset, stream_));
     if (!parameters.bias) return;
     require(api_, ops_.channel_totals(gradient_operand(y), size, n_, partial_sums_.data(), stream_));
-    require(api_, ops_.sum_parts(partial_sums_.data(), conv.co, n_, nullptr, conv.co,
-                                 gradient_.data() + parameters.bias->offset, stream_));
+    require(api_, ops_.reduce_parts(partial_sums_.data(), conv.co, n_, nullptr, conv.co,
+                                    gradient_.data() + parameters.bias->offset, stream_));
   }
 
   void slope_gradient(const PReluLayer& layer, Channels x, const float* partial_slopes, int n_parts) {
-    require(api_, ops_.sum_parts(partial_slopes, x.count, n_ * n_parts, nullptr, x.count,
-                                 gradient_.data() + layers_.prelus[static_cast<size_t>(layer.id)].offset, stream_));
+    require(api_, ops_.reduce_parts(partial_slopes, x.count, n_ * n_parts, nullptr, x.count,
+                                    gradient_.data() + layers_.prelus[static_cast<size_t>(layer.id)].offset, stream_));
   }
 
   // Of the sums in partial_sums_. Those of this rank give its share of gamma's and beta's gradients, those of all ranks
   // what the statistics carry back.
   void norm_gradient(Channels x, const NormLayer& layer, int n_parts) {
     ChannelSums* sums = gradient_sums_.data();
-    require(api_, ops_.add_batch_parts(partial_sums_.data(), n_, x.count, n_parts, sums, stream_));
+    require(api_, ops_.reduce_batch_sums(partial_sums_.data(), n_, x.count, n_parts, sums, stream_));
     const int64_t at = first_moment_[static_cast<size_t>(layer.id)];
     const LayerParameters::Norm& norm = layers_.norms[static_cast<size_t>(layer.id)];
     require(api_,
             ops_.norm_gradients(sums, x.count, layer.eps, mean_.data() + at, variance_.data() + at,
                                 gradient_.data() + norm.gamma.offset, gradient_.data() + norm.beta.offset, stream_));
     if (options_.frozen_norm) return;
-    add_up(&sums->sum, 2 * int64_t{x.count});
+    all_reduce(&sums->sum, 2 * int64_t{x.count});
     require(api_, ops_.norm_carry(sums, x.count, n_voxels_, layer.eps, mean_.data() + at, variance_.data() + at,
                                   parameters_.data() + norm.gamma.offset, slope_.data() + x.first,
                                   offset_.data() + x.first, stream_));
@@ -512,7 +513,7 @@ class DeviceEngine final : public TrainingEngine, DevicePass, GradientOps {
   DeviceArray<float> gradients_, target_, output_gradient_;
   DeviceArray<ChannelSums> sums_;           // by channel, of all ranks' batches; recompute() needs them on the way back
   DeviceArray<ChannelSums> gradient_sums_;  // of the layer at hand
-  DeviceArray<double> slope_, offset_;      // by channel: what settle() brings
+  DeviceArray<double> slope_, offset_;      // by channel: what add_statistics_gradient() brings
   std::vector<bool> carried_;               // whether there is something to bring
   DeviceArray<AdamNumbers> numbers_;
   DeviceArray<StepSums> step_sums_;
@@ -527,7 +528,7 @@ std::unique_ptr<TrainingEngine> make_device_engine(const cuda::Api& api, int dev
   const std::unique_ptr<Network> network = make_network(weights);
   for (const ConvLayer& conv : network->convs())
     if (const char* why = api.supports(conv.view(), kPrecision))
-      throw Error(Status::device_trouble, fmt::format("GPU {} has no kernel for a layer of {} ({} to {} channels): {}",
+      throw Error(Status::resource_error, fmt::format("GPU {} has no kernel for a layer of {} ({} to {} channels): {}",
                                                       device, network->model.name(), conv.ci, conv.co, why));
   return std::make_unique<DeviceEngine>(api, device, weights, options, collective);
 }

@@ -64,9 +64,9 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
     load(weights, {});
   }
 
-  StepResult step(const Batch& batch, double learning_rate, OutputLoss* besides) override {
+  StepResult step(const Batch& batch, double learning_rate, OutputLoss* extra_loss) override {
     StepResult result;
-    std::vector<float> gradient = this->gradient(batch, result, besides);
+    std::vector<float> gradient = this->gradient(batch, result, extra_loss);
     if (!result.finite) return result;
     if (options_.clip > 0 && result.gradient_norm > options_.clip) {
       const float factor = static_cast<float>(options_.clip / result.gradient_norm);
@@ -82,14 +82,14 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
     return copied_output();
   }
 
-  std::vector<float> gradient(const Batch& batch, StepResult& result, OutputLoss* besides) override {
+  std::vector<float> gradient(const Batch& batch, StepResult& result, OutputLoss* extra_loss) override {
     run_forward(batch);
     result = loss(batch);
     if (!std::isfinite(result.loss)) {
       result.finite = false;
       return {};
     }
-    if (besides) add_gradient(*besides);
+    if (extra_loss) add_gradient(*extra_loss);
     begin_backward();
     network_->backward(*plan_, *this);
     std::vector<float> row = gradient_row();
@@ -143,7 +143,7 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
       buffers_.emplace(*plan_, batch.n);
     } catch (const std::bad_alloc&) {
       plan_.reset();
-      throw Error(Status::device_trouble,
+      throw Error(Status::resource_error,
                   fmt::format("a batch of {} patches of {}x{}x{} does not fit into the memory; make --batch or --patch "
                               "smaller",
                               batch.n, batch.size.w, batch.size.h, batch.size.d));
@@ -184,9 +184,9 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
     return {.loss = sums[0] / n_voxels_, .input_loss = sums[1] / n_voxels_};
   }
 
-  void add_gradient(OutputLoss& besides) {
+  void add_gradient(OutputLoss& extra_loss) {
     std::vector<float> gradient(static_cast<size_t>(plan_->layout.size.voxels()) * patches_.size());
-    besides.add_gradient(n_patches_, copied_output(), gradient.data());
+    extra_loss.add_gradient(n_patches_, copied_output(), gradient.data());
     for_voxels(plan_->output.first,
                [&](size_t voxel, T&, T& of_voxel) { of_voxel += static_cast<T>(gradient[voxel]); });
   }
@@ -279,7 +279,7 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
   void conv3d(Channels x, const Layer& layer, Channels y, Gradients x_gradients) override {
     const NormState* state = layer.norm ? &norms_[layer.norm->id] : nullptr;
     const Prologue<T> prologue = prologue_.of(layer, state ? &state->affine : nullptr);
-    settle(y);
+    add_statistics_gradient(y);
     weights_gradient(x, prologue, layer.conv, y);
     if (x_gradients == Gradients::none) return;
     const bool plain = layer.act.kind == Activation::Kind::none;  // nobody asks for sums
@@ -292,7 +292,7 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
   }
 
   void prelu(Channels x, const PReluLayer& layer, Channels y, Gradients x_gradients) override {
-    settle(y);
+    add_statistics_gradient(y);
     const T* slope = prologue_.of(layer);
     std::vector<double>& total = prelu_gradients_[layer.id];
     std::vector<double> of_patch(layer.slope.size());
@@ -304,7 +304,7 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
   }
 
   void norm_add(Channels x, const NormLayer& norm, Channels skip, Channels y, Gradients skip_gradients) override {
-    settle(y);
+    add_statistics_gradient(y);
     const NormState& state = norms_[norm.id];
     const Prologue<T> p = prologue_.of(state.affine);
     std::vector<GradientSums> sums = over_patches(x, [&](const PatchGradients<T>& patch, GradientSums* of_patch) {
@@ -337,7 +337,7 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
   }
 
   // The part of y's gradient that batch-norms' statistics have left as an affine of y.
-  void settle(Channels y) {
+  void add_statistics_gradient(Channels y) {
     double* slope = slope_.data() + y.first;
     double* offset = offset_.data() + y.first;
     const auto is_zero = [](double v) { return v == 0; };
@@ -460,7 +460,7 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
   std::vector<ChannelSums> sums_;       // by channel, of all ranks' batches
   std::vector<NormState> norms_;        // by id
   HostPrologue<T> prologue_;            // of the layer at hand
-  std::vector<double> slope_, offset_;  // by channel: what settle() brings
+  std::vector<double> slope_, offset_;  // by channel: what add_statistics_gradient() brings
   std::vector<ConvGradient> conv_gradients_;
   std::vector<NormGradient> norm_gradients_;
   std::vector<std::vector<double>> prelu_gradients_;

@@ -97,7 +97,7 @@ const mpi::Api& load_plugin() {
     why_not = fmt::format("{} belongs to another version of srtrain", file.string());
     dlclose(library);
   }
-  throw Error(Status::device_trouble,
+  throw Error(Status::resource_error,
               fmt::format("several processes were started by MPI, and it cannot be used: {}; build srtrain where "
                           "libopenmpi-dev is installed",
                           why_not));
@@ -136,10 +136,10 @@ std::unique_ptr<Collective> join(const Ranks& ranks) {
   if (ranks.size == 1) return std::make_unique<SingleProcess>();
   const mpi::Api& mpi = load_plugin();
   int rank = 0, size = 1;
-  if (const char* trouble = mpi.start(&rank, &size)) throw Error(Status::device_trouble, trouble);
+  if (const char* trouble = mpi.start(&rank, &size)) throw Error(Status::resource_error, trouble);
   if (rank == ranks.rank && size == ranks.size) return std::make_unique<StarCollective>(mpi, rank, size);
   mpi.finish();
-  throw Error(Status::device_trouble,
+  throw Error(Status::resource_error,
               fmt::format("mpirun says that this process is rank {} of {}, libsrtrain_mpi.so says {} of {}; it was "
                           "built with another MPI than that mpirun's",
                           ranks.rank, ranks.size, rank, size));

@@ -26,7 +26,7 @@ Ranks ranks_of(const Environment& environment);
 
 // Waits for the other processes. MPI is in a plugin (mpi_api.h), which several processes open: where SRTRAIN_MPI_PLUGIN
 // says, else beside the program, in ../lib/srengine of it, and where the dynamic linker looks. Throws
-// Error{device_trouble} where there is none, or it does not find the ranks that the environment promises.
+// Error{resource_error} where there is none, or it does not find the ranks that the environment promises.
 std::unique_ptr<Collective> join(const Ranks& ranks);
 
 // A rank's machine and the processors of it that it may use.

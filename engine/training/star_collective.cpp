@@ -34,7 +34,7 @@ StarCollective::StarCollective(const mpi::Api& mpi, int rank, int size)
 
 StarCollective::~StarCollective() {
   if (broken_)
-    mpi_.abort(static_cast<int>(Status::device_trouble));
+    mpi_.abort(static_cast<int>(Status::resource_error));
   else
     mpi_.finish();
 }
@@ -42,7 +42,7 @@ StarCollective::~StarCollective() {
 void StarCollective::check(const char* trouble) {
   if (!trouble) return;
   broken_ = true;
-  throw Error(Status::device_trouble, trouble);
+  throw Error(Status::resource_error, trouble);
 }
 
 void StarCollective::send(int to, const void* bytes, int64_t n) {
@@ -59,7 +59,7 @@ void StarCollective::lost(int other, const std::string& why) {
   else
     ended_ = true;
   throw OtherRankFailed(
-      Status::device_trouble,
+      Status::resource_error,
       fmt::format("rank {} of {} is gone ({}); --resume goes on from the last checkpoint", other, size(), why), false);
 }
 
@@ -95,7 +95,7 @@ void StarCollective::take(int from, void* bytes, int64_t n) {
   }
   if (rank() == 0) peers_[static_cast<size_t>(from)].waits = true;
   if (frame.status == 0 && frame.n != n)
-    throw OtherRankFailed(Status::device_trouble,
+    throw OtherRankFailed(Status::resource_error,
                           fmt::format("rank {} is at another place of the run; start all ranks with the same program "
                                       "and the same options",
                                       from),
@@ -180,7 +180,7 @@ bool StarCollective::fail(Status status, const std::string& sentence) {
 void StarCollective::drain(int from) {
   Frame frame;
   receive(from, &frame, sizeof frame);
-  if (!frame.is_sane()) throw Error(Status::device_trouble, "what it sends makes no sense");
+  if (!frame.is_sane()) throw Error(Status::resource_error, "what it sends makes no sense");
   std::vector<char> payload(static_cast<size_t>(frame.n));
   receive(from, payload.data(), frame.n);
 }

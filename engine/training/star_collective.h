@@ -36,7 +36,7 @@ class StarCollective final : public Collective {
     bool waits = false;  // its frame of this exchange is in, and it has no answer yet
     bool lost = false;
   };
-  // All n bytes, however long that takes; of none, nothing moves. Throw Error{device_trouble} with MPI's reason.
+  // All n bytes, however long that takes; of none, nothing moves. Throw Error{resource_error} with MPI's reason.
   void send(int to, const void* bytes, int64_t n);
   void receive(int from, void* bytes, int64_t n);
   void check(const char* trouble);

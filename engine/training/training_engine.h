@@ -60,17 +60,17 @@ struct CriticState;
 class TrainingEngine {
  public:
   virtual ~TrainingEngine() = default;
-  // One step of Adam on the mean absolute error, and on `besides` where it is not null. Batch-norm sees the voxels of
-  // the whole batch, of all ranks. Every rank brings a batch of the same shape. Throws Error{device_trouble} where the
-  // memory does not hold it.
-  virtual StepResult step(const Batch& batch, double learning_rate, OutputLoss* besides = nullptr) = 0;
+  // One step of Adam on the mean absolute error, and on `extra_loss` where it is not null. Batch-norm sees the voxels
+  // of the whole batch, of all ranks. Every rank brings a batch of the same shape. Throws Error{resource_error} where
+  // the memory does not hold it.
+  virtual StepResult step(const Batch& batch, double learning_rate, OutputLoss* extra_loss = nullptr) = 0;
   // What the network makes of a batch, with batch-norm as in a step; nothing is trained. [n][z][y][x] where the
   // engine's numbers lie, until the next call.
   virtual const float* forward(const Batch& batch) = 0;
   // A critic beside this network, on the same device (engine/training/critic_engine.h).
   virtual std::unique_ptr<CriticEngine> make_critic(const CriticState& state, const CriticOptions& options) = 0;
   // The gradient alone, in the order of parameters.h; for tests.
-  virtual std::vector<float> gradient(const Batch& batch, StepResult& result, OutputLoss* besides = nullptr) = 0;
+  virtual std::vector<float> gradient(const Batch& batch, StepResult& result, OutputLoss* extra_loss = nullptr) = 0;
   // The weights as they are now. save(load(x)) is x to the last bit.
   virtual void save(Weights& weights, OptimiserState& state) = 0;
   // The parameters alone, in the order of parameters.h: what an average over steps needs of each.
@@ -80,7 +80,7 @@ class TrainingEngine {
 };
 
 // weights: the network to begin with, with running statistics (0 and 1 where it had none). `collective` outlives the
-// engine. Throws Error{device_trouble} where a GPU is asked for that cannot be used.
+// engine. Throws Error{resource_error} where a GPU is asked for that cannot be used.
 std::unique_ptr<TrainingEngine> make_training_engine(const Weights& weights, const TrainingOptions& options,
                                                      Collective& collective);
 

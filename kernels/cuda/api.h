@@ -65,7 +65,7 @@ struct Api {
   decltype(&cuda::conv3d_forward) conv3d_forward;
 
   // kernels/cuda/statistics.h
-  decltype(&cuda::add_parts) add_parts;
+  decltype(&cuda::reduce_sums) reduce_sums;
   decltype(&cuda::norm_affine) norm_affine;
 
   // kernels/cuda/patch.h

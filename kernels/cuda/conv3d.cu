@@ -8,10 +8,10 @@ namespace sr::cuda {
 namespace {
 
 // A layer's kernel. The first layer and those of one output have nothing for tensor cores to do, whatever is stored.
-enum class Kernel { stem, wide, direct, pointwise, tensor, pointwise_tensor };
+enum class Kernel { stem, large, direct, pointwise, tensor, pointwise_tensor };
 
 Kernel kernel_of(const ConvWeights& s, Precision precision) {
-  if (s.size > 3) return Kernel::wide;
+  if (s.size > 3) return Kernel::large;
   if (s.ci == 1 && s.size == 3) return Kernel::stem;
   const bool tensor = precision != Precision::fp32 && s.co > 1;
   if (s.size == 3) return tensor ? Kernel::tensor : Kernel::direct;
@@ -21,12 +21,12 @@ Kernel kernel_of(const ConvWeights& s, Precision precision) {
 }  // namespace
 
 const char* supports(const ConvWeights& s, Precision precision) {
-  const bool wide = s.size == 5 || s.size == 9;
-  if (s.size != 1 && s.size != 3 && !wide) return "a convolution is none of 1x1x1, 3x3x3, 5x5x5 and 9x9x9";
+  const bool large = s.size == 5 || s.size == 9;
+  if (s.size != 1 && s.size != 3 && !large) return "a convolution is none of 1x1x1, 3x3x3, 5x5x5 and 9x9x9";
   if (s.ci != 1 && s.ci % 4 != 0) return "its channel counts are no multiples of 4";
   if (s.co != 1 && s.co % 4 != 0) return "its channel counts are no multiples of 4";
   if (s.ci == 1 && (s.size == 1 || s.co == 1)) return "a layer with one channel in is 1x1x1 or has one channel out";
-  if (wide && s.ci > 1 && s.co > 1) return "a 5x5x5 or 9x9x9 layer has neither one channel in nor one out";
+  if (large && s.ci > 1 && s.co > 1) return "a 5x5x5 or 9x9x9 layer has neither one channel in nor one out";
   if (precision == Precision::fp32) return nullptr;
 
   int device = 0, major = 0, minor = 0;
@@ -60,7 +60,7 @@ void conv3d_pack(const ConvWeights& conv, Precision precision, void* packed) {
   switch (kernel_of(conv, precision)) {
     case Kernel::stem:
       return conv3x3x3_stem_pack(conv, static_cast<float*>(packed));
-    case Kernel::wide:
+    case Kernel::large:
       return conv3d_wide_pack(conv, static_cast<float*>(packed));
     case Kernel::direct:
       return conv3x3x3_direct_pack(conv, static_cast<float*>(packed));
@@ -77,7 +77,7 @@ int conv3d_parts(const ConvWeights& s, Precision precision, Size3 patch) {
   switch (kernel_of(s, precision)) {
     case Kernel::stem:
       return conv3x3x3_stem_parts(patch);
-    case Kernel::wide:
+    case Kernel::large:
       return conv3d_wide_parts(patch);
     case Kernel::direct:
       return conv3x3x3_direct_parts(patch);
@@ -94,7 +94,7 @@ Result conv3d_forward(const Conv3dForward& conv, Stream stream) {
   switch (kernel_of(conv.shape, conv.precision)) {
     case Kernel::stem:
       return conv3x3x3_stem_forward(conv, stream);
-    case Kernel::wide:
+    case Kernel::large:
       return conv3d_wide_forward(conv, stream);
     case Kernel::direct:
       return conv3x3x3_direct_forward(conv, stream);
@@ -114,7 +114,7 @@ Result conv3d_backward_data(const Conv3dBackwardData& conv, Stream stream) {
   return conv3x3x3_direct_backward(conv, stream);
 }
 
-int gradient_parts(const ConvWeights& s, Size3 patch, int n_patches) {
+int backward_weights_parts(const ConvWeights& s, Size3 patch, int n_patches) {
   return s.size == 1   ? conv1x1x1_gradient_parts(patch, n_patches)
          : s.size == 3 ? conv3x3x3_gradient_parts(patch, n_patches)
                        : conv3d_wide_gradient_parts(patch, n_patches);

@@ -36,7 +36,8 @@ struct Conv3dBackwardData {
   float* partial_slopes;
 };
 
-// Gradients of a convolution's weights, over all patches: partial[part][co][ci][tap], n_parts = gradient_parts().
+// Gradients of a convolution's weights, over all patches: partial[part][co][ci][tap], n_parts =
+// backward_weights_parts().
 struct Conv3dBackwardWeights {
   ConvWeights shape;  // of the forward convolution; its pointers are not used
   Size3 patch;
@@ -57,7 +58,7 @@ int conv3d_parts(const ConvWeights& shape, Precision precision, Size3 patch);
 Result conv3d_forward(const Conv3dForward& conv, Stream stream);
 
 Result conv3d_backward_data(const Conv3dBackwardData& conv, Stream stream);
-int gradient_parts(const ConvWeights& shape, Size3 patch, int n_patches);
+int backward_weights_parts(const ConvWeights& shape, Size3 patch, int n_patches);
 Result conv3d_backward_weights(const Conv3dBackwardWeights& conv, Stream stream);
 
 }  // namespace sr::cuda

@@ -17,7 +17,7 @@ Result check_nccl(int result, const char* what) {
   return result == nccl_success ? Result::ok : fail(what, nccl().error_string(result));
 }
 
-Result add_up(Communicator communicator, void* values, int64_t n, int type, Stream stream) {
+Result all_reduce(Communicator communicator, void* values, int64_t n, int type, Stream stream) {
   return check_nccl(nccl().all_reduce(values, values, static_cast<size_t>(n), type, nccl_sum, communicator, stream),
                     "adding up over ranks by NCCL");
 }
@@ -46,12 +46,12 @@ void leave(Communicator communicator) {
   nccl().destroy(communicator);
 }
 
-Result add_up_floats(Communicator communicator, float* values, int64_t n, Stream stream) {
-  return add_up(communicator, values, n, nccl_float, stream);
+Result all_reduce_floats(Communicator communicator, float* values, int64_t n, Stream stream) {
+  return all_reduce(communicator, values, n, nccl_float, stream);
 }
 
-Result add_up_doubles(Communicator communicator, double* values, int64_t n, Stream stream) {
-  return add_up(communicator, values, n, nccl_double, stream);
+Result all_reduce_doubles(Communicator communicator, double* values, int64_t n, Stream stream) {
+  return all_reduce(communicator, values, n, nccl_double, stream);
 }
 
 }  // namespace sr::cuda

@@ -17,7 +17,7 @@ Result make_communicator_id(char id[communicator_id_bytes]);
 Result join(const char id[communicator_id_bytes], int rank, int n_ranks, Communicator* communicator);
 void leave(Communicator communicator);
 // values[i] = the sum of values[i] of all ranks.
-Result add_up_floats(Communicator communicator, float* values, int64_t n, Stream stream);
-Result add_up_doubles(Communicator communicator, double* values, int64_t n, Stream stream);
+Result all_reduce_floats(Communicator communicator, float* values, int64_t n, Stream stream);
+Result all_reduce_doubles(Communicator communicator, double* values, int64_t n, Stream stream);
 
 }  // namespace sr::cuda

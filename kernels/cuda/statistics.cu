@@ -29,8 +29,8 @@ __device__ __forceinline__ ChannelSums warp_sum(const float* parts, int n_parts,
 // One warp per channel of every patch, with n_patches = 1; or per channel, of n_patches patches that lie patch_stride
 // apart.
 __global__ void __launch_bounds__(kThreads)
-    add_parts_kernel(const float* partial_sums, int n_channels, int co, int n_parts, int n_patches,
-                     int64_t patch_stride, ChannelSums* sums, int64_t sums_stride) {
+    reduce_sums_kernel(const float* partial_sums, int n_channels, int co, int n_parts, int n_patches,
+                       int64_t patch_stride, ChannelSums* sums, int64_t sums_stride) {
   const int warp = static_cast<int>((blockIdx.x * blockDim.x + threadIdx.x) / 32);
   if (warp >= n_channels) return;  // a warp leaves as a whole
   const ChannelSums sum = warp_sum(partial_sums + int64_t{warp} * n_parts * 2, n_parts, n_patches, patch_stride);
@@ -86,18 +86,18 @@ unsigned blocks_for(int n) {
 
 }  // namespace
 
-Result add_parts(const float* partial_sums, int n_patches, int co, int n_parts, ChannelSums* sums, int64_t sums_stride,
-                 Stream stream) {
+Result reduce_sums(const float* partial_sums, int n_patches, int co, int n_parts, ChannelSums* sums,
+                   int64_t sums_stride, Stream stream) {
   const int n_channels = n_patches * co, warps = kThreads / 32;
-  SR_LAUNCH(add_parts_kernel, dim3(static_cast<unsigned>((n_channels + warps - 1) / warps)), dim3(kThreads), 0, stream,
-            partial_sums, n_channels, co, n_parts, 1, int64_t{0}, sums, sums_stride);
+  SR_LAUNCH(reduce_sums_kernel, dim3(static_cast<unsigned>((n_channels + warps - 1) / warps)), dim3(kThreads), 0,
+            stream, partial_sums, n_channels, co, n_parts, 1, int64_t{0}, sums, sums_stride);
   return launched("adding channel sums");
 }
 
-Result add_batch_parts(const float* partial_sums, int n_patches, int co, int n_parts, ChannelSums* sums,
-                       Stream stream) {
+Result reduce_batch_sums(const float* partial_sums, int n_patches, int co, int n_parts, ChannelSums* sums,
+                         Stream stream) {
   const int warps = kThreads / 32;
-  SR_LAUNCH(add_parts_kernel, dim3(static_cast<unsigned>((co + warps - 1) / warps)), dim3(kThreads), 0, stream,
+  SR_LAUNCH(reduce_sums_kernel, dim3(static_cast<unsigned>((co + warps - 1) / warps)), dim3(kThreads), 0, stream,
             partial_sums, co, co, n_parts, n_patches, int64_t{co} * n_parts * 2, sums, int64_t{0});
   return launched("a step of training");
 }

@@ -6,10 +6,11 @@
 namespace sr::cuda {
 
 // sums[p * sums_stride + c] = the parts of (p, c) added in double, in their order.
-Result add_parts(const float* partial_sums, int n_patches, int co, int n_parts, ChannelSums* sums, int64_t sums_stride,
-                 Stream stream);
+Result reduce_sums(const float* partial_sums, int n_patches, int co, int n_parts, ChannelSums* sums,
+                   int64_t sums_stride, Stream stream);
 // The same, of all patches together.
-Result add_batch_parts(const float* partial_sums, int n_patches, int co, int n_parts, ChannelSums* sums, Stream stream);
+Result reduce_batch_sums(const float* partial_sums, int n_patches, int co, int n_parts, ChannelSums* sums,
+                         Stream stream);
 // scale = gamma / sqrt(var + eps), shift = beta - mean scale of sums over n_voxels, for each patch.
 Result norm_affine(const ChannelSums* sums, int64_t sums_stride, int n_patches, int n_channels, double n_voxels,
                    double eps, const float* gamma, const float* beta, float* scale, float* shift, int64_t affine_stride,

@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(kThreads) channel_totals_kernel(Operand dy, Si
 }
 
 __global__ void __launch_bounds__(kThreads)
-    sum_parts_kernel(const float* partial, int64_t stride, int n_parts, const int* index, int64_t n, float* to) {
+    reduce_parts_kernel(const float* partial, int64_t stride, int n_parts, const int* index, int64_t n, float* to) {
   const int64_t i = global_thread();
   if (i >= n) return;
   const float* from = partial + (index ? index[i] : i);
@@ -86,7 +86,7 @@ __global__ void __launch_bounds__(kThreads)
 
 // grid: (runs of voxels, quads of channels, patches)
 __global__ void __launch_bounds__(kThreads)
-    settle_gradients_kernel(FeatureMaps f, FeatureMaps g, int first, const double* slope, const double* offset) {
+    add_affine_kernel(FeatureMaps f, FeatureMaps g, int first, const double* slope, const double* offset) {
   const int64_t v = global_thread(), voxels = int64_t{f.size.d} * f.size.h * f.size.w;
   if (v >= voxels) return;
   const int c = 4 * static_cast<int>(blockIdx.y), patch = static_cast<int>(blockIdx.z);
@@ -125,7 +125,8 @@ __global__ void __launch_bounds__(kThreads)
   partial_sums[2 * int64_t{blockIdx.x} + 1] = static_cast<float>(inputs);
 }
 
-__global__ void __launch_bounds__(kThreads) pick_kernel(const float* from, const int* index, int64_t n, float* to) {
+__global__ void __launch_bounds__(kThreads)
+    gather_indexed_kernel(const float* from, const int* index, int64_t n, float* to) {
   const int64_t i = global_thread();
   if (i < n) to[i] = index[i] >= 0 ? from[index[i]] : 0.0f;
 }
@@ -150,12 +151,12 @@ __global__ void __launch_bounds__(kThreads) add_squares_kernel(const double* par
 }
 
 __global__ void __launch_bounds__(kThreads)
-    adam_step_kernel(const AdamNumbers* numbers, const StepSums* verdict, const float* gradient, int64_t n,
+    adam_step_kernel(const AdamNumbers* numbers, const StepSums* step_sums, const float* gradient, int64_t n,
                      float* parameters, float* m, float* v) {
   const int64_t i = global_thread();
-  if (i >= n || !approves(*verdict)) return;
+  if (i >= n || !approves(*step_sums)) return;
   const AdamNumbers a = *numbers;
-  const double norm = sqrt(verdict->gradient_squares);
+  const double norm = sqrt(step_sums->gradient_squares);
   const float factor = a.clip > 0.0 && norm > a.clip ? static_cast<float>(a.clip / norm) : 1.0f;
   const double g = double{factor * gradient[i]};
   const double m_now = a.beta1 * double{m[i]} + (1 - a.beta1) * g;
@@ -167,10 +168,10 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 __global__ void __launch_bounds__(kThreads)
-    move_running_statistics_kernel(const double* mean, const double* variance, const StepSums* verdict, int64_t n,
+    move_running_statistics_kernel(const double* mean, const double* variance, const StepSums* step_sums, int64_t n,
                                    double momentum, double unbiased, float* running_mean, float* running_variance) {
   const int64_t i = global_thread();
-  if (i >= n || !approves(*verdict)) return;
+  if (i >= n || !approves(*step_sums)) return;
   running_mean[i] = static_cast<float>((1 - momentum) * double{running_mean[i]} + momentum * mean[i]);
   running_variance[i] =
       static_cast<float>((1 - momentum) * double{running_variance[i]} + momentum * unbiased * variance[i]);
@@ -184,9 +185,9 @@ Result channel_totals(const Operand& dy, Size3 patch, int n_patches, float* tota
   return launched("a step of training");
 }
 
-Result sum_parts(const float* partial, int64_t stride, int n_parts, const int* index, int64_t n, float* to,
-                 Stream stream) {
-  SR_LAUNCH(sum_parts_kernel, blocks_for(n), dim3(kThreads), 0, stream, partial, stride, n_parts, index, n, to);
+Result reduce_parts(const float* partial, int64_t stride, int n_parts, const int* index, int64_t n, float* to,
+                    Stream stream) {
+  SR_LAUNCH(reduce_parts_kernel, blocks_for(n), dim3(kThreads), 0, stream, partial, stride, n_parts, index, n, to);
   return launched("a step of training");
 }
 
@@ -204,11 +205,11 @@ Result norm_carry(const ChannelSums* sums, int n_channels, double n_voxels, doub
   return launched("a step of training");
 }
 
-Result settle_gradients(const FeatureMaps& f, const FeatureMaps& g, Channels channels, double* slope, double* offset,
-                        Stream stream) {
+Result add_affine(const FeatureMaps& f, const FeatureMaps& g, Channels channels, double* slope, double* offset,
+                  Stream stream) {
   const int64_t voxels = f.size.voxels();
   const dim3 grid(blocks_for(voxels).x, static_cast<unsigned>(channels.count / 4), static_cast<unsigned>(f.n_patches));
-  SR_LAUNCH(settle_gradients_kernel, grid, dim3(kThreads), 0, stream, f, g, channels.first, slope, offset);
+  SR_LAUNCH(add_affine_kernel, grid, dim3(kThreads), 0, stream, f, g, channels.first, slope, offset);
   SR_LAUNCH(clear_kernel, blocks_for(channels.count), dim3(kThreads), 0, stream, slope, offset, channels.count);
   return launched("a step of training");
 }
@@ -224,8 +225,8 @@ Result l1_loss(const float* image, const float* input, const float* target, int6
   return launched("a step of training");
 }
 
-Result pick(const float* from, const int* index, int64_t n, float* to, Stream stream) {
-  SR_LAUNCH(pick_kernel, blocks_for(n), dim3(kThreads), 0, stream, from, index, n, to);
+Result gather_indexed(const float* from, const int* index, int64_t n, float* to, Stream stream) {
+  SR_LAUNCH(gather_indexed_kernel, blocks_for(n), dim3(kThreads), 0, stream, from, index, n, to);
   return launched("a step of training");
 }
 
@@ -235,17 +236,17 @@ Result sum_of_squares(const float* row, int64_t n, double* partial, StepSums* su
   return launched("a step of training");
 }
 
-Result adam_step(const AdamNumbers* numbers, const StepSums* verdict, const float* gradient, int64_t n,
+Result adam_step(const AdamNumbers* numbers, const StepSums* step_sums, const float* gradient, int64_t n,
                  float* parameters, float* m, float* v, Stream stream) {
-  SR_LAUNCH(adam_step_kernel, blocks_for(n), dim3(kThreads), 0, stream, numbers, verdict, gradient, n, parameters, m,
+  SR_LAUNCH(adam_step_kernel, blocks_for(n), dim3(kThreads), 0, stream, numbers, step_sums, gradient, n, parameters, m,
             v);
   return launched("a step of training");
 }
 
-Result move_running_statistics(const double* mean, const double* variance, const StepSums* verdict, int64_t n,
+Result move_running_statistics(const double* mean, const double* variance, const StepSums* step_sums, int64_t n,
                                double momentum, double unbiased, float* running_mean, float* running_variance,
                                Stream stream) {
-  SR_LAUNCH(move_running_statistics_kernel, blocks_for(n), dim3(kThreads), 0, stream, mean, variance, verdict, n,
+  SR_LAUNCH(move_running_statistics_kernel, blocks_for(n), dim3(kThreads), 0, stream, mean, variance, step_sums, n,
             momentum, unbiased, running_mean, running_variance);
   return launched("a step of training");
 }

@@ -13,7 +13,7 @@ struct AdamNumbers {
   double clip;  // the gradient's largest Euclidean norm; 0: any
 };
 
-// What a step tells the host. `verdict` reads them on the device: where one is not finite, adam_step and
+// What a step tells the host. `step_sums` reads them on the device: where one is not finite, adam_step and
 // move_running_statistics change nothing.
 struct StepSums {
   double loss, input_loss;  // sums of |SR - HR| and |LR - HR| over voxels
@@ -23,8 +23,8 @@ struct StepSums {
 // totals[p][c] = the sum of channel c of patch p, [n_patches][channels]: what a bias' gradient is made of.
 Result channel_totals(const Operand& dy, Size3 patch, int n_patches, float* totals, Stream stream);
 // to[i] = the sum over parts of partial[part * stride + (index ? index[i] : i)], in double.
-Result sum_parts(const float* partial, int64_t stride, int n_parts, const int* index, int64_t n, float* to,
-                 Stream stream);
+Result reduce_parts(const float* partial, int64_t stride, int n_parts, const int* index, int64_t n, float* to,
+                    Stream stream);
 
 // dgamma and dbeta of the sums of dt and dt x.
 Result norm_gradients(const ChannelSums* sums, int n_channels, double eps, const double* mean, const double* variance,
@@ -33,8 +33,8 @@ Result norm_gradients(const ChannelSums* sums, int n_channels, double eps, const
 Result norm_carry(const ChannelSums* sums, int n_channels, double n_voxels, double eps, const double* mean,
                   const double* variance, const float* gamma, double* slope, double* offset, Stream stream);
 // g[c] += slope[c - channels.first] f[c] + offset[c - channels.first]; slope and offset are zero afterwards.
-Result settle_gradients(const FeatureMaps& f, const FeatureMaps& g, Channels channels, double* slope, double* offset,
-                        Stream stream);
+Result add_affine(const FeatureMaps& f, const FeatureMaps& g, Channels channels, double* slope, double* offset,
+                  Stream stream);
 
 // The mean absolute error of n voxels: dimage = weight sign(image - target); partial_sums[part * 2 + {0, 1}] receives
 // |image - target| and |input - target|, l1_parts(n) parts.
@@ -43,15 +43,15 @@ Result l1_loss(const float* image, const float* input, const float* target, int6
                float* partial_sums, Stream stream);
 
 // to[i] = from[index[i]], 0 where index[i] is negative: parameters packed for a kernel.
-Result pick(const float* from, const int* index, int64_t n, float* to, Stream stream);
+Result gather_indexed(const float* from, const int* index, int64_t n, float* to, Stream stream);
 
 // sums->gradient_squares = the squared Euclidean norm of n numbers. partial: room for square_parts doubles.
 inline constexpr int square_parts = 256;
 Result sum_of_squares(const float* row, int64_t n, double* partial, StepSums* sums, Stream stream);
-Result adam_step(const AdamNumbers* numbers, const StepSums* verdict, const float* gradient, int64_t n,
+Result adam_step(const AdamNumbers* numbers, const StepSums* step_sums, const float* gradient, int64_t n,
                  float* parameters, float* m, float* v, Stream stream);
 // running = (1 - momentum) running + momentum moment, the variance times `unbiased` before.
-Result move_running_statistics(const double* mean, const double* variance, const StepSums* verdict, int64_t n,
+Result move_running_statistics(const double* mean, const double* variance, const StepSums* step_sums, int64_t n,
                                double momentum, double unbiased, float* running_mean, float* running_variance,
                                Stream stream);
 

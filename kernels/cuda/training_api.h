@@ -15,7 +15,7 @@ namespace sr::cuda {
 struct TrainingApi {
   // kernels/cuda/conv3d.h
   decltype(&cuda::conv3d_backward_data) conv3d_backward_data;
-  decltype(&cuda::gradient_parts) gradient_parts;
+  decltype(&cuda::backward_weights_parts) backward_weights_parts;
   decltype(&cuda::conv3d_backward_weights) conv3d_backward_weights;
 
   // kernels/cuda/pointwise.h
@@ -24,19 +24,19 @@ struct TrainingApi {
   decltype(&cuda::norm_add_backward) norm_add_backward;
 
   // kernels/cuda/statistics.h
-  decltype(&cuda::add_batch_parts) add_batch_parts;
+  decltype(&cuda::reduce_batch_sums) reduce_batch_sums;
   decltype(&cuda::batch_moments) batch_moments;
   decltype(&cuda::moments_affine) moments_affine;
 
   // kernels/cuda/training.h
   decltype(&cuda::channel_totals) channel_totals;
-  decltype(&cuda::sum_parts) sum_parts;
+  decltype(&cuda::reduce_parts) reduce_parts;
   decltype(&cuda::norm_gradients) norm_gradients;
   decltype(&cuda::norm_carry) norm_carry;
-  decltype(&cuda::settle_gradients) settle_gradients;
+  decltype(&cuda::add_affine) add_affine;
   decltype(&cuda::l1_parts) l1_parts;
   decltype(&cuda::l1_loss) l1_loss;
-  decltype(&cuda::pick) pick;
+  decltype(&cuda::gather_indexed) gather_indexed;
   decltype(&cuda::sum_of_squares) sum_of_squares;
   decltype(&cuda::adam_step) adam_step;
   decltype(&cuda::move_running_statistics) move_running_statistics;
@@ -46,8 +46,8 @@ struct TrainingApi {
   decltype(&cuda::make_communicator_id) make_communicator_id;
   decltype(&cuda::join) join;
   decltype(&cuda::leave) leave;
-  decltype(&cuda::add_up_floats) add_up_floats;
-  decltype(&cuda::add_up_doubles) add_up_doubles;
+  decltype(&cuda::all_reduce_floats) all_reduce_floats;
+  decltype(&cuda::all_reduce_doubles) all_reduce_doubles;
 };
 
 }  // namespace sr::cuda

@@ -21,7 +21,7 @@ class Group {
   explicit Group(int n_ranks) : values_(static_cast<size_t>(n_ranks)) {}
 
   template <class T>
-  void add_up(int rank, const T* send, T* receive, size_t n) {
+  void all_reduce(int rank, const T* send, T* receive, size_t n) {
     values_[static_cast<size_t>(rank)] = send;
     meet();
     std::vector<T> sum(n);
@@ -88,9 +88,9 @@ int init_rank(Communicator* comm, int n_ranks, NcclId id, int rank) {
 
 int all_reduce(const void* send, void* receive, size_t count, int type, int, Communicator comm, cudaStream_t) {
   if (type == cuda::nccl_double)
-    comm->group->add_up(comm->rank, static_cast<const double*>(send), static_cast<double*>(receive), count);
+    comm->group->all_reduce(comm->rank, static_cast<const double*>(send), static_cast<double*>(receive), count);
   else
-    comm->group->add_up(comm->rank, static_cast<const float*>(send), static_cast<float*>(receive), count);
+    comm->group->all_reduce(comm->rank, static_cast<const float*>(send), static_cast<float*>(receive), count);
   return cuda::nccl_success;
 }
 

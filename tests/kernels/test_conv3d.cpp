@@ -205,7 +205,7 @@ TEST_CASE("conv3d: layers of networks against the plain loops") {
   check_cases(cases, true);
 }
 
-TEST_CASE("conv3d: wide kernels and PReLU against the plain loops") {
+TEST_CASE("conv3d: large kernels and PReLU against the plain loops") {
   check_cases(baseline_cases(), true);
 }
 

@@ -303,7 +303,7 @@ TEST_CASE("the CPU kernels' gradients are the plain ones, on odd sizes") {
   }
 }
 
-TEST_CASE("the CPU kernels' gradients are the plain ones, of wide kernels and PReLU") {
+TEST_CASE("the CPU kernels' gradients are the plain ones, of large kernels and PReLU") {
   unsigned seed = 1;
   for (const ConvCase& c : baseline_cases()) {
     const Problem p(c, 1, seed++);

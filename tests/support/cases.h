@@ -69,7 +69,7 @@ inline std::vector<ConvCase> odd_cases() {
   return cases;
 }
 
-// What the baselines have beside mDCSRN's: wide kernels of one channel in or out, and PReLU.
+// What the baselines have beside mDCSRN's: large kernels of one channel in or out, and PReLU.
 inline std::vector<ConvCase> baseline_cases() {
   std::vector<ConvCase> cases;
   for (const int kernel : {5, 9}) {

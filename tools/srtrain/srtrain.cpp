@@ -174,14 +174,14 @@ Failure failure_of(const std::exception_ptr& exception, const char* program) {
   } catch (const Error& e) {
     return {e.status, e.what()};
   } catch (const std::bad_alloc&) {
-    return {Status::device_trouble,
+    return {Status::resource_error,
             "memory is exhausted; --batch, --patch and --max-memory lower what is needed, and --critic-width that of a "
             "critic"};
   } catch (const std::filesystem::filesystem_error& e) {
     return {Status::bad_output, e.what()};
   } catch (const std::exception& e) {
     if (std::ferror(stdout)) return {Status::bad_output, "standard output could not be written"};
-    return {Status::device_trouble, e.what()};
+    return {Status::resource_error, e.what()};
   }
 }
 

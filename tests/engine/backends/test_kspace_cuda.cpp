@@ -180,7 +180,7 @@ TEST_CASE("too little memory, at whichever allocation, is one sentence and leave
       break;
     } catch (const Error& e) {
       n_failures++;
-      REQUIRE(e.status == Status::device_trouble);
+      REQUIRE(e.status == Status::resource_error);
       REQUIRE(holds(e.what(), "9x7x6 voxels takes more than the 0 MB of memory that GPU 0 has free"));
     }
     REQUIRE(emulation::device_bytes_allocated() == 0);
@@ -194,11 +194,11 @@ TEST_CASE("what cannot be done on the device is refused") {
   sentence_of(Status::bad_usage, [&] { cut(high, {0.5, 1, 1}); });
   sentence_of(Status::bad_usage, [&] { cut(high, {7, 1, 1}); });
   sentence_of(Status::bad_usage, [&] { cut(high, {1, NAN, 1}); });
-  CHECK(holds(sentence_of(Status::device_trouble, [&] { truncate_kspace_cuda(api(), 99, high, {2, 2, 1}); }), "GPU"));
+  CHECK(holds(sentence_of(Status::resource_error, [&] { truncate_kspace_cuda(api(), 99, high, {2, 2, 1}); }), "GPU"));
   if (!emulated) return;
   EmulatedDevice device;
   device->cufft = false;
-  CHECK(holds(sentence_of(Status::device_trouble, [&] { cut(high, {2, 2, 1}); }), "no cuFFT"));
+  CHECK(holds(sentence_of(Status::resource_error, [&] { cut(high, {2, 2, 1}); }), "no cuFFT"));
 }
 
 TEST_CASE("the stand-in reads strides, distances and null layouts as cuFFT's documentation has them") {

@@ -259,7 +259,7 @@ TEST_CASE("a network that the device has no kernels for is refused by layer") {
       CudaRun run(random_weights(parse_model_name(model), 1), small_patches(BackendKind::cpu));
       FAIL("it was taken");
     } catch (const Error& e) {
-      CHECK(e.status == Status::device_trouble);
+      CHECK(e.status == Status::resource_error);
       CHECK_THAT(e.what(), ContainsSubstring(layer) && ContainsSubstring("no multiples of 4"));
     }
 }
@@ -276,7 +276,7 @@ TEST_CASE("a precision that the device has no tensor cores for is refused by nam
     CudaRun run(weights, options);
     FAIL("it was taken");
   } catch (const Error& e) {
-    CHECK(e.status == Status::device_trouble);
+    CHECK(e.status == Status::resource_error);
     CHECK_THAT(e.what(), ContainsSubstring("bf16 needs compute capability 8.0"));
   }
   emulation::settings() = newest;

@@ -181,7 +181,7 @@ TEST_CASE("options that cannot work are refused by name") {
 
   options = small_patches(BackendKind::cpu);
   options.backend.max_memory = 1000;
-  CHECK(status_of([&] { Restorer(weights, options); }) == Status::device_trouble);
+  CHECK(status_of([&] { Restorer(weights, options); }) == Status::resource_error);
 
   options = small_patches(BackendKind::cpu);
   options.batch_norm = BatchNorm::running;

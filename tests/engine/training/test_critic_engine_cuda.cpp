@@ -120,7 +120,7 @@ TEST_CASE("a critic that does not fit into the GPU's memory says what to make sm
   try {
     engine->step(fake.data(), golden.batch, golden.epsilon, 1e-3);
   } catch (const Error& e) {
-    CHECK(e.status == Status::device_trouble);
+    CHECK(e.status == Status::resource_error);
     sentence = e.what();
   }
   emulation::settings().allocations_left = std::numeric_limits<int>::max();

@@ -184,11 +184,11 @@ DataOutcome run_data(const Problem& p, bool accumulate) {
                                                .partial_sums = partial.data(),
                                                .partial_slopes = p.c.prelu ? slopes.data() : nullptr},
                                               nullptr) == Result::ok);
-  REQUIRE(api().training.add_batch_parts(partial.data(), Problem::n_patches, p.c.ci, n_parts, sums.data(), nullptr) ==
+  REQUIRE(api().training.reduce_batch_sums(partial.data(), Problem::n_patches, p.c.ci, n_parts, sums.data(), nullptr) ==
           Result::ok);
   if (p.c.prelu)
-    REQUIRE(api().training.sum_parts(slopes.data(), p.c.ci, Problem::n_patches * n_parts, nullptr, p.c.ci,
-                                     dslope.data(), nullptr) == Result::ok);
+    REQUIRE(api().training.reduce_parts(slopes.data(), p.c.ci, Problem::n_patches * n_parts, nullptr, p.c.ci,
+                                        dslope.data(), nullptr) == Result::ok);
   return {d.g.back(), sums.back(), dslope.back()};
 }
 
@@ -234,7 +234,7 @@ WeightsOutcome run_weights(const Problem& p) {
   const OnGpu d(p, true);
   const ConvWeights shape = p.shape();
   const auto n = static_cast<int64_t>(p.weight.size());
-  const int n_parts = api().training.gradient_parts(shape, p.c.size, Problem::n_patches);
+  const int n_parts = api().training.backward_weights_parts(shape, p.c.size, Problem::n_patches);
   const OnDevice<float> partial(std::vector<float>(static_cast<size_t>(n * n_parts), kNaN));
   const OnDevice<float> dweight(std::vector<float>(static_cast<size_t>(n), kNaN));
   REQUIRE(api().training.conv3d_backward_weights({.shape = shape,
@@ -245,12 +245,12 @@ WeightsOutcome run_weights(const Problem& p) {
                                                   .dy = d.dy(),
                                                   .partial = partial.data()},
                                                  nullptr) == Result::ok);
-  REQUIRE(api().training.sum_parts(partial.data(), n, n_parts, nullptr, n, dweight.data(), nullptr) == Result::ok);
+  REQUIRE(api().training.reduce_parts(partial.data(), n, n_parts, nullptr, n, dweight.data(), nullptr) == Result::ok);
   const OnDevice<float> totals(std::vector<float>(static_cast<size_t>(Problem::n_patches * p.c.co), kNaN));
   const OnDevice<float> dbias(std::vector<float>(static_cast<size_t>(p.c.co), kNaN));
   REQUIRE(api().training.channel_totals(d.dy(), p.c.size, Problem::n_patches, totals.data(), nullptr) == Result::ok);
-  REQUIRE(api().training.sum_parts(totals.data(), p.c.co, Problem::n_patches, nullptr, p.c.co, dbias.data(), nullptr) ==
-          Result::ok);
+  REQUIRE(api().training.reduce_parts(totals.data(), p.c.co, Problem::n_patches, nullptr, p.c.co, dbias.data(),
+                                      nullptr) == Result::ok);
   return {dweight.back(), dbias.back()};
 }
 
@@ -377,15 +377,15 @@ TEST_CASE("the ways back of PReLU and of the sum behind a norm on the device equ
         REQUIRE(api().training.prelu_backward(maps(device_f), maps(device_g), x, device_factor.data(), y, accumulate,
                                               partial.data(), nullptr) == Result::ok);
         const OnDevice<float> dslope(std::vector<float>(factor.size(), kNaN));
-        REQUIRE(api().training.sum_parts(partial.data(), x.count, n_patches * n_parts, nullptr, x.count, dslope.data(),
-                                         nullptr) == Result::ok);
+        REQUIRE(api().training.reduce_parts(partial.data(), x.count, n_patches * n_parts, nullptr, x.count,
+                                            dslope.data(), nullptr) == Result::ok);
         for (size_t c = 0; c < slopes.size(); c++) CHECK(std::abs(dslope.back()[c] - slopes[c]) < rounding);
       } else {
         REQUIRE(api().training.norm_add_backward(maps(device_f), maps(device_g), x, device_factor.data(), skip, y,
                                                  accumulate, partial.data(), nullptr) == Result::ok);
         const OnDevice<ChannelSums> device_sums(std::vector<ChannelSums>(factor.size(), {kNaN, kNaN}));
-        REQUIRE(api().training.add_batch_parts(partial.data(), n_patches, x.count, n_parts, device_sums.data(),
-                                               nullptr) == Result::ok);
+        REQUIRE(api().training.reduce_batch_sums(partial.data(), n_patches, x.count, n_parts, device_sums.data(),
+                                                 nullptr) == Result::ok);
         const std::vector<ChannelSums> got = device_sums.back();
         for (size_t c = 0; c < sums.size(); c++) {
           CHECK(std::abs(got[c].sum - sums[c].sum) < rounding);

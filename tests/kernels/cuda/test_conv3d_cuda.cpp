@@ -165,7 +165,7 @@ Outcome run(const Problem& p) {
   if (p.c.prologue) f.prologue = {scale.data(), shift.data(), p.c.ci, p.c.prelu ? slope.data() : nullptr};
   f.partial_sums = partial.data();
   REQUIRE(api().conv3d_forward(f, nullptr) == Result::ok);
-  REQUIRE(api().add_parts(partial.data(), Problem::n_patches, p.c.co, n_parts, sums.data(), p.c.co, nullptr) ==
+  REQUIRE(api().reduce_sums(partial.data(), Problem::n_patches, p.c.co, n_parts, sums.data(), p.c.co, nullptr) ==
           Result::ok);
   REQUIRE(api().synchronize(nullptr) == Result::ok);
   return {device_features.back(), device_image.back(), sums.back()};

@@ -198,7 +198,7 @@ TEST_CASE("shuffles move values within segments", "[emulation]") {
 }
 
 // Two parts of a warp in different branches, one with more steps than the other, then all together.
-__global__ void sum_parts(float* out) {
+__global__ void reduce_parts(float* out) {
   const unsigned lane = threadIdx.x;
   const unsigned low = __ballot_sync(0xffffffffu, lane < 8);
   float value = static_cast<float>(lane);
@@ -226,7 +226,7 @@ TEST_CASE("shuffles with partial masks", "[emulation]") {
   for (const Order order : kOrders) {
     settings->order = order;
     const DeviceArray<float> out(32);
-    SR_LAUNCH(sum_parts, 1, 32, 0, 0, out);
+    SR_LAUNCH(reduce_parts, 1, 32, 0, 0, out);
     const std::vector<float> got = out.get();
     for (size_t lane = 0; lane < 32; lane++) CHECK(got[lane] == (lane < 8 ? 56.0f : 59.0f));
 
@@ -296,7 +296,7 @@ struct Totals {
   double sum_double;
 };
 
-__global__ void add_up(Totals* totals) {
+__global__ void all_reduce(Totals* totals) {
   const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   atomicAdd(&totals->sum, i);
   atomicMax(&totals->largest, i);
@@ -312,7 +312,7 @@ TEST_CASE("atomics", "[emulation]") {
   SettingsForTest settings;
   settings->os_threads = 2;
   const DeviceArray<Totals> totals(std::vector<Totals>{{0, -1, -1, 0, 0, 0.0f, 0.0}});
-  SR_LAUNCH(add_up, 8, 32, 0, 0, totals);
+  SR_LAUNCH(all_reduce, 8, 32, 0, 0, totals);
   const Totals t = totals.get()[0];
   CHECK(t.sum == 255 * 128);
   CHECK(t.largest == 255);

@@ -11,9 +11,9 @@ namespace {
 // So that a signal comes in the middle of a run.
 struct SlowEngine final : test::FakeEngine {
   static void wait() { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }
-  StepResult step(const Batch& batch, double rate, OutputLoss* besides) override {
+  StepResult step(const Batch& batch, double rate, OutputLoss* extra_loss) override {
     wait();
-    return FakeEngine::step(batch, rate, besides);
+    return FakeEngine::step(batch, rate, extra_loss);
   }
   const float* forward(const Batch& batch) override {  // of the critic's steps
     wait();

@@ -79,12 +79,12 @@ class FakeEngine : public TrainingEngine {
   std::function<double(int64_t)> l1;  // the loss of a step, where it is to be another than the fake network's
   std::string turns;                  // "ccg": the critic, the critic, then this network
 
-  StepResult step(const Batch& batch, double rate, OutputLoss* besides) override {
+  StepResult step(const Batch& batch, double rate, OutputLoss* extra_loss) override {
     if (state_.step == die_at) throw std::runtime_error("killed");
     turns += 'g';
     StepResult result;
     std::vector<float> of_image(batch.input.size());
-    if (besides) besides->add_gradient(batch.n, forward(batch), of_image.data());
+    if (extra_loss) extra_loss->add_gradient(batch.n, forward(batch), of_image.data());
     if (state_.step == not_finite_at) {
       result.loss = std::numeric_limits<double>::quiet_NaN();
       result.finite = false;

@@ -381,7 +381,7 @@ TEST_CASE("what all ranks have done is saved when another is gone") {
     int rank() const override { return 0; }
     int size() const override { return 2; }
     void sum(double*, int64_t) override {  // once before the first step and once after each
-      if (++n_sums_ == 8) throw OtherRankFailed(Status::device_trouble, "rank 1 of 2 is gone", false);
+      if (++n_sums_ == 8) throw OtherRankFailed(Status::resource_error, "rank 1 of 2 is gone", false);
     }
     void sum(float*, int64_t) override {}
     void broadcast(void*, int64_t) override {}
@@ -401,7 +401,7 @@ TEST_CASE("what all ranks have done is saved when another is gone") {
     sr::train::train(engine, first_checkpoint(random_weights(tiny(), 7), true, some_options), o, fake_job(), left,
                      folder, log);
   });
-  CHECK((gone.status == Status::device_trouble && gone.sentence == "rank 1 of 2 is gone"));
+  CHECK((gone.status == Status::resource_error && gone.sentence == "rank 1 of 2 is gone"));
   CHECK(folder.load().state.step == 7);
   CHECK(load_weights(folder.last()).provenance.at("steps") == 7);
 }
