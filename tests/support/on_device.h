@@ -1,8 +1,10 @@
 // Arrays of a test in device memory (tests/support/cuda_test_api.h says of which device).
 #pragma once
 
+#include <cstring>
 #include <vector>
 
+#include "kernels/emulation/settings.h"
 #include "tests/support/catch.h"
 #include "tests/support/cuda_test_api.h"
 
@@ -32,5 +34,18 @@ class OnDevice {
   T* data_ = nullptr;
   int64_t n_;
 };
+
+// f() in three orders of the emulation's blocks and threads: the same bits. f gives a row of numbers.
+template <class F>
+void check_orders(F f) {
+  const auto first = f();
+  for (const emulation::Order order : {emulation::Order::reverse, emulation::Order::random}) {
+    emulation::settings().order = order;
+    const auto other = f();
+    REQUIRE(other.size() == first.size());
+    CHECK(std::memcmp(other.data(), first.data(), first.size() * sizeof first[0]) == 0);
+  }
+  emulation::settings().order = emulation::Order::forward;
+}
 
 }  // namespace sr

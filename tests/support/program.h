@@ -27,7 +27,7 @@ struct Outcome {
   std::string out, err;
 };
 
-// A running srengine, or another program, in a folder of the caller's. Its streams go to files outside that folder.
+// The running SR_PROGRAM, or another program, in a folder of the caller's. Its streams go to files outside that folder.
 class Program {
  public:
   // stdout_to, stderr_to: a device or file instead of being collected; "" closes the stream. nohup: HUP is off when the
@@ -117,9 +117,14 @@ class Program {
   pid_t pid_ = 0;
 };
 
-inline Outcome srengine(const std::filesystem::path& folder, const std::vector<std::string>& arguments,
-                        const Program::Streams& streams = {}) {
-  return Program(folder, arguments, streams).wait();
+inline Outcome run_program(const TemporaryFolder& folder, const std::vector<std::string>& arguments,
+                           const Program::Streams& streams = {}) {
+  return Program(folder.path(), arguments, streams).wait();
+}
+
+// As the program calls itself.
+inline std::string program_name() {
+  return std::filesystem::path(SR_PROGRAM).filename();
 }
 
 }  // namespace sr::test

@@ -1,55 +1,15 @@
-// What the tests of commands on images share: calls that must succeed or be refused, small volumes in and out.
+// What the tests of commands on images share: small volumes in and out, tables and JSON.
 #pragma once
 
-#include <algorithm>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
 
 #include "engine/nifti/nifti.h"
-#include "tests/support/catch.h"
-#include "tests/support/program.h"
+#include "tests/support/program_checks.h"
 
 namespace sr::test {
-
-using Words = std::vector<std::string>;
-
-inline bool holds(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-inline std::vector<std::string> files_in(const std::filesystem::path& folder) {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) names.push_back(entry.path().filename());
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
-inline Outcome done(const TemporaryFolder& folder, const Words& words) {
-  const Outcome o = srengine(folder.path(), words);
-  INFO(words[0] << "\n" << o.err);
-  REQUIRE(o.code == 0);
-  return o;
-}
-
-// The call fails with this code and one sentence that holds `hint`; nothing is printed, made or left behind.
-inline void refused(const TemporaryFolder& folder, const Words& words, int code, const std::string& hint) {
-  const std::vector<std::string> before = files_in(folder.path());
-  const Outcome o = srengine(folder.path(), words);
-  std::string call;
-  for (const std::string& word : words) call += word + " ";
-  INFO(call << "\n" << o.err);
-  CHECK(o.code == code);
-  CHECK(o.out.empty());
-  // Behind run's note on network and machine, if it came that far.
-  const size_t at = o.err.find("srengine: ");
-  REQUIRE(at != std::string::npos);
-  CHECK((at == 0 || words[0] == "run"));
-  CHECK(o.err.find(hint, at) != std::string::npos);
-  CHECK(std::count(o.err.begin() + static_cast<ptrdiff_t>(at), o.err.end(), '\n') == 1);
-  CHECK(files_in(folder.path()) == before);
-}
 
 inline Volume filled(Size3 size, const std::function<double(int z, int y, int x)>& value) {
   Volume v(size);

@@ -3,49 +3,17 @@
 // test_evaluate_commands.cpp.
 #include <sys/stat.h>
 
-#include <algorithm>
-#include <nlohmann/json.hpp>
-
-#include "engine/nifti/nifti.h"
-#include "tests/support/catch.h"
-#include "tests/support/program.h"
+#include "tests/tools/command_checks.h"
 #include "weights/weights_file.h"
 
 using namespace sr;
-using test::Outcome;
-using test::srengine;
-using test::TemporaryFolder;
+using namespace sr::test;
 namespace fs = std::filesystem;
 
 namespace {
 
-using Words = std::vector<std::string>;
-
 const fs::path golden = fs::path(SR_TEST_DATA) / "golden";
 const std::string weights = (golden / "network" / "b1u1-k4.bin").string();
-
-Outcome done(const TemporaryFolder& folder, const Words& words) {
-  const Outcome o = srengine(folder.path(), words);
-  INFO(o.err);
-  REQUIRE(o.code == 0);
-  return o;
-}
-
-void refused(const TemporaryFolder& folder, const Words& words, int code, const std::string& hint) {
-  const size_t before = folder.n_files();
-  const Outcome o = srengine(folder.path(), words);
-  INFO(o.err);
-  CHECK(o.code == code);
-  CHECK(o.out.empty());
-  CHECK(o.err.find("srengine: ") == 0);
-  CHECK(o.err.find(hint) != std::string::npos);
-  CHECK(std::count(o.err.begin(), o.err.end(), '\n') == 1);
-  CHECK(folder.n_files() == before);
-}
-
-bool holds(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 }  // namespace
 
@@ -89,14 +57,14 @@ TEST_CASE("info tells weights from scans by their content") {
   CHECK(text.find("int16, no scaling") > second);
 
   refused(folder, {"info", "missing.nii"}, 3, "missing.nii");
-  test::write_bytes(folder / "damaged.bin", test::Bytes(100, 'x'));
+  write_bytes(folder / "damaged.bin", Bytes(100, 'x'));
   refused(folder, {"info", "damaged.bin"}, 4, "damaged.bin");
-  test::write_bytes(folder / "damaged.nii", test::Bytes(400, 'x'));
+  write_bytes(folder / "damaged.nii", Bytes(400, 'x'));
   refused(folder, {"info", "damaged.nii"}, 3, "damaged.nii");
   for (const char* name : {"own_zip.pt", "own_stream.pth", "own.npz", "own_sorted.safetensors"})
     refused(folder, {"info", (golden / "import" / name).string()}, 4, "srengine import");
   const std::string hdf5 = "\x89HDF\r\n\x1a\n";
-  test::write_bytes(folder / "model.h5", test::Bytes(hdf5.begin(), hdf5.end()));
+  write_bytes(folder / "model.h5", Bytes(hdf5.begin(), hdf5.end()));
   refused(folder, {"info", "model.h5"}, 4, "srengine import");
 }
 
@@ -105,7 +73,7 @@ TEST_CASE("info into a full disk is an error, however much there is to print") {
   Words words{"info"};
   for (int copies = 0; copies < 2; copies++, words.insert(words.end(), 20, weights)) {
     if (words.size() == 1) words.push_back(weights);
-    const Outcome o = srengine(folder.path(), words, {.stdout_to = "/dev/full"});
+    const Outcome o = run_program(folder, words, {.stdout_to = "/dev/full"});
     CHECK(o.code == 5);
     CHECK(o.err == "srengine: standard output could not be written\n");
   }
@@ -144,8 +112,7 @@ TEST_CASE("bench checks, times and reports") {
   const Outcome o = done(folder, {"bench", "--model", "b1u1,k=4", "--patch", "20", "--patches", "3", "--threads", "1",
                                   "--shape", "30x28x14", "--json", "bench.json"});
   CHECK(holds(o.out, "ms per patch"));
-  const test::Bytes bytes = test::read_bytes(folder / "bench.json");
-  const nlohmann::json json = nlohmann::json::parse(bytes.begin(), bytes.end());
+  const nlohmann::json json = read_json(folder / "bench.json");
   CHECK(json.at("model") == "b1u1 k4");
   CHECK(json.at("threads") == 1);
   CHECK(json.at("patch") == nlohmann::json({20, 20, 20}));

@@ -1,76 +1,29 @@
 // `srengine run` as users call it: where results go, what is said, what is left behind.
-#include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
 #include "engine/pipeline.h"
-#include "tests/support/catch.h"
-#include "tests/support/program.h"
 #include "tests/support/terminal.h"
+#include "tests/tools/command_checks.h"
 
 using namespace sr;
-using test::Bytes;
-using test::Outcome;
-using test::Program;
-using test::srengine;
-using test::TemporaryFolder;
+using namespace sr::test;
 namespace fs = std::filesystem;
 
 namespace {
-
-using Words = std::vector<std::string>;
 
 const fs::path golden = fs::path(SR_TEST_DATA) / "golden";
 const std::string weights = (golden / "network" / "b1u1-k4.bin").string();
 
 void make_scan(const fs::path& path, Size3 size = {9, 11, 13}) {
-  const double voxel_mm[3] = {1, 1, 1.5};
-  Volume v(size);
-  for (int z = 0; z < size.d; z++)
-    for (int y = 0; y < size.h; y++)
-      for (int x = 0; x < size.w; x++)
-        v.at(z, y, x) = static_cast<float>(100 + 30 * std::sin(0.5 * x + 0.3 * y) * std::cos(0.4 * z));
-  ScanWriter writer(path, size, voxel_mm, {});
-  writer.write(v);
-  writer.commit();
+  const auto wave = [](int z, int y, int x) { return 100 + 30 * std::sin(0.5 * x + 0.3 * y) * std::cos(0.4 * z); };
+  write_scan(path, filled(size, wave), 1.5);
 }
 
 // run with the small network in small patches, and `more`.
 Words run(const Words& more) {
-  Words words{"run", "--weights", weights, "--patch", "24"};
-  words.insert(words.end(), more.begin(), more.end());
-  return words;
-}
-
-void check_done(const Outcome& o) {
-  INFO(o.err);
-  REQUIRE(o.code == 0);
-}
-
-// One sentence on stderr with `hint` in it, nothing on stdout.
-void check_refused(const Outcome& o, int code, const std::string& hint) {
-  INFO(o.err);
-  CHECK(o.code == code);
-  CHECK(o.out.empty());
-  CHECK(o.err.find(hint) != std::string::npos);
-  // Behind the note on network and machine, if it came that far.
-  const size_t at = o.err.find("srengine: ");
-  REQUIRE(at != std::string::npos);
-  CHECK(std::count(o.err.begin() + static_cast<ptrdiff_t>(at), o.err.end(), '\n') == 1);
-}
-
-std::vector<std::string> files_in(const fs::path& folder) {
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename().string());
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
-nlohmann::json read_json(const fs::path& path) {
-  const Bytes bytes = test::read_bytes(path);
-  return nlohmann::json::parse(bytes.begin(), bytes.end());
+  return joined({"run", "--weights", weights, "--patch", "24"}, more);
 }
 
 }  // namespace
@@ -78,8 +31,7 @@ nlohmann::json read_json(const fs::path& path) {
 TEST_CASE("run writes scan_sr.nii.gz beside the scan, and its name alone to stdout") {
   const TemporaryFolder folder;
   make_scan(folder / "scan.nii");
-  const Outcome o = srengine(folder.path(), run({"scan.nii"}));
-  check_done(o);
+  const Outcome o = done(folder, run({"scan.nii"}));
   CHECK(o.out == "scan_sr.nii.gz\n");
   CHECK(files_in(folder.path()) == Words{"scan.nii", "scan_sr.nii.gz"});
   // In a log: plain lines.
@@ -91,8 +43,8 @@ TEST_CASE("run writes scan_sr.nii.gz beside the scan, and its name alone to stdo
   // It is what the library computes.
   RestoreOptions options;
   options.backend.patch = {24, 24, 24};
-  const Volume expected = Restorer(load_weights(weights), options).restore(ScanReader(folder / "scan.nii").read(0), {});
-  CHECK(ScanReader(folder / "scan_sr.nii.gz").read(0).data == expected.data);
+  const Volume expected = Restorer(load_weights(weights), options).restore(read_scan(folder / "scan.nii"), {});
+  CHECK(read_scan(folder / "scan_sr.nii.gz").data == expected.data);
 }
 
 TEST_CASE("-o names a file, a folder, or a folder to be made") {
@@ -100,11 +52,7 @@ TEST_CASE("-o names a file, a folder, or a folder to be made") {
   make_scan(folder / "a.nii");
   make_scan(folder / "b.nii.gz");
   fs::create_directory(folder / "there");
-  const auto printed = [&](const Words& more) {
-    const Outcome o = srengine(folder.path(), run(more));
-    check_done(o);
-    return o.out;
-  };
+  const auto printed = [&](const Words& more) { return done(folder, run(more)).out; };
   CHECK(printed({"a.nii", "-o", "result.nii"}) == "result.nii\n");
   CHECK(printed({"a.nii", "-o", "there"}) == "there/a_sr.nii.gz\n");
   CHECK(printed({"a.nii", "-o", "new/deep/"}) == "new/deep/a_sr.nii.gz\n");
@@ -116,9 +64,9 @@ TEST_CASE("-o names a file, a folder, or a folder to be made") {
 TEST_CASE("one bad scan does not stop the others") {
   const TemporaryFolder folder;
   make_scan(folder / "a.nii");
-  test::write_bytes(folder / "bad.nii", Bytes(400, 'x'));
+  write_bytes(folder / "bad.nii", Bytes(400, 'x'));
   make_scan(folder / "c.nii");
-  const Outcome o = srengine(folder.path(), run({"a.nii", "bad.nii", "missing.nii", "c.nii", "--json", "run.json"}));
+  const Outcome o = run_program(folder, run({"a.nii", "bad.nii", "missing.nii", "c.nii", "--json", "run.json"}));
   INFO(o.err);
   CHECK(o.code == 1);
   CHECK(o.out == "a_sr.nii.gz\nc_sr.nii.gz\n");
@@ -143,67 +91,58 @@ TEST_CASE("no result lands on a scan or on another result") {
   make_scan(folder / "x/scan.nii");
   make_scan(folder / "pair.hdr");
   fs::create_symlink("scan.nii", folder / "link.nii");
-  const Bytes before = test::read_bytes(folder / "pair.img");
-  const Words files = files_in(folder.path());
-  const auto refused = [&](const Words& more, const std::string& hint) {
-    check_refused(srengine(folder.path(), run(more)), 2, hint);
-    CHECK(files_in(folder.path()) == files);
-  };
-  refused({"scan.nii", "x/scan.nii", "-o", "out"},
-          "scan.nii and x/scan.nii would both be written to out/scan_sr.nii.gz");
-  refused({"scan.nii", "scan.nii"}, "would both be written to");
-  refused({"scan.nii", "-o", "scan.nii"}, "scan.nii would be overwritten");
-  refused({"scan.nii", "-o", "x/../scan.nii"}, "would be overwritten");
-  refused({"link.nii", "-o", "scan.nii"}, "would be overwritten");
-  refused({"pair.hdr", "-o", "pair.img"}, "pair.hdr would be overwritten");
-  refused({"scan.nii", "scan_sr.nii.gz"}, "scan_sr.nii.gz would be overwritten by the result of scan.nii");
-  CHECK(test::read_bytes(folder / "pair.img") == before);
+  const Bytes before = read_bytes(folder / "pair.img");
+  const auto refused_run = [&](const Words& more, const std::string& hint) { refused(folder, run(more), 2, hint); };
+  refused_run({"scan.nii", "x/scan.nii", "-o", "out"},
+              "scan.nii and x/scan.nii would both be written to out/scan_sr.nii.gz");
+  refused_run({"scan.nii", "scan.nii"}, "would both be written to");
+  refused_run({"scan.nii", "-o", "scan.nii"}, "scan.nii would be overwritten");
+  refused_run({"scan.nii", "-o", "x/../scan.nii"}, "would be overwritten");
+  refused_run({"link.nii", "-o", "scan.nii"}, "would be overwritten");
+  refused_run({"pair.hdr", "-o", "pair.img"}, "pair.hdr would be overwritten");
+  refused_run({"scan.nii", "scan_sr.nii.gz"}, "scan_sr.nii.gz would be overwritten by the result of scan.nii");
+  CHECK(read_bytes(folder / "pair.img") == before);
 }
 
 TEST_CASE("what cannot be read, used or written has its exit code") {
   const TemporaryFolder folder;
   make_scan(folder / "scan.nii");
 
-  Bytes huge = test::read_bytes(folder / "scan.nii");  // 3000 x 1500 x 1000 float32: 18 GB, in 400 bytes
+  Bytes huge = read_bytes(folder / "scan.nii");  // 3000 x 1500 x 1000 float32: 18 GB, in 400 bytes
   huge.resize(400);
   for (const auto& [at, n] : {std::pair{42, 3000}, {44, 1500}, {46, 1000}}) {
     huge[static_cast<size_t>(at)] = static_cast<char>(n & 255);
     huge[static_cast<size_t>(at) + 1] = static_cast<char>(n >> 8);
   }
-  test::write_bytes(folder / "huge.nii", huge);
-  Bytes damaged = test::read_bytes(weights);
+  write_bytes(folder / "huge.nii", huge);
+  Bytes damaged = read_bytes(weights);
   damaged.back() ^= 1;
-  test::write_bytes(folder / "damaged.bin", damaged);
+  write_bytes(folder / "damaged.bin", damaged);
   damaged.resize(damaged.size() / 2);
-  test::write_bytes(folder / "half.bin", damaged);
-  const Words files = files_in(folder.path());
-  const auto refused = [&](const Words& words, int code, const std::string& hint) {
-    check_refused(srengine(folder.path(), words), code, hint);
-    CHECK(files_in(folder.path()) == files);
-  };
+  write_bytes(folder / "half.bin", damaged);
 
-  refused(run({"scan.nii", "--nonsense"}), 2, "--nonsense");
-  refused(run({}), 2, "scans");
-  refused({"run", "scan.nii"}, 2, "--weights");
-  refused(run({"scan.nii", "-o", "result.txt"}), 2, "result.txt is not a scan's name");
-  refused(run({"scan.nii", "--threads", "0"}), 2, "--threads");
-  refused({"run", "-w", weights, "scan.nii", "--patch", "24x24"}, 2, "'24x24' is no patch size");
-  refused(run({"scan.nii", "--margin", "12"}), 2, "margin of 12");
-  refused(run({"scan.nii", "--conv", "fft"}), 2, "'fft' is none of winograd4|winograd2|direct");
-  refused(run({"scan.nii", "--target", "MMX"}), 2, "--target MMX");
-  refused(run({"scan.nii", "--max-memory", "much"}), 2, "'much' is no amount of memory");
-  refused(run({"scan.nii", "--upsample", "0.5x1x1"}), 2, "'0.5x1x1' is no set of factors");
-  refused(run({"missing.nii"}), 3, "missing.nii");
-  refused(run({"huge.nii"}), 3, "huge.nii");
-  refused(run({weights, "-o", "result.nii"}), 3, "b1u1-k4.bin");
-  refused({"run", "-w", "missing.bin", "scan.nii"}, 4, "missing.bin");
-  refused({"run", "-w", "damaged.bin", "scan.nii"}, 4, "damaged.bin");
-  refused({"run", "-w", "half.bin", "scan.nii"}, 4, "half.bin");
-  refused({"run", "-w", "scan.nii", "scan.nii"}, 4, "scan.nii");
-  refused(run({"scan.nii", "-o", "nowhere/result.nii"}), 5, "nowhere/result.nii cannot be written");
-  refused(run({"scan.nii", "-o", "scan.nii/"}), 5, "scan.nii/: the folder for the results cannot be made");
-  refused(run({"scan.nii", "-o", "/proc/result.nii"}), 5, "/proc/result.nii cannot be written");
-  refused(run({"scan.nii", "--max-memory", "100K"}), 6, "by --max-memory");
+  refused(folder, run({"scan.nii", "--nonsense"}), 2, "--nonsense");
+  refused(folder, run({}), 2, "scans");
+  refused(folder, {"run", "scan.nii"}, 2, "--weights");
+  refused(folder, run({"scan.nii", "-o", "result.txt"}), 2, "result.txt is not a scan's name");
+  refused(folder, run({"scan.nii", "--threads", "0"}), 2, "--threads");
+  refused(folder, {"run", "-w", weights, "scan.nii", "--patch", "24x24"}, 2, "'24x24' is no patch size");
+  refused(folder, run({"scan.nii", "--margin", "12"}), 2, "margin of 12");
+  refused(folder, run({"scan.nii", "--conv", "fft"}), 2, "'fft' is none of winograd4|winograd2|direct");
+  refused(folder, run({"scan.nii", "--target", "MMX"}), 2, "--target MMX");
+  refused(folder, run({"scan.nii", "--max-memory", "much"}), 2, "'much' is no amount of memory");
+  refused(folder, run({"scan.nii", "--upsample", "0.5x1x1"}), 2, "'0.5x1x1' is no set of factors");
+  refused(folder, run({"missing.nii"}), 3, "missing.nii");
+  refused(folder, run({"huge.nii"}), 3, "huge.nii");
+  refused(folder, run({weights, "-o", "result.nii"}), 3, "b1u1-k4.bin");
+  refused(folder, {"run", "-w", "missing.bin", "scan.nii"}, 4, "missing.bin");
+  refused(folder, {"run", "-w", "damaged.bin", "scan.nii"}, 4, "damaged.bin");
+  refused(folder, {"run", "-w", "half.bin", "scan.nii"}, 4, "half.bin");
+  refused(folder, {"run", "-w", "scan.nii", "scan.nii"}, 4, "scan.nii");
+  refused(folder, run({"scan.nii", "-o", "nowhere/result.nii"}), 5, "nowhere/result.nii cannot be written");
+  refused(folder, run({"scan.nii", "-o", "scan.nii/"}), 5, "scan.nii/: the folder for the results cannot be made");
+  refused(folder, run({"scan.nii", "-o", "/proc/result.nii"}), 5, "/proc/result.nii cannot be written");
+  refused(folder, run({"scan.nii", "--max-memory", "100K"}), 6, "by --max-memory");
 }
 
 TEST_CASE("a folder without permission to write is found before anything is computed") {
@@ -214,7 +153,7 @@ TEST_CASE("a folder without permission to write is found before anything is comp
   const TemporaryFolder folder;
   make_scan(folder / "scan.nii");
   fs::permissions(folder.path(), fs::perms::owner_read | fs::perms::owner_exec);
-  check_refused(srengine(folder.path(), run({"scan.nii"})), 5, "scan_sr.nii.gz cannot be written");
+  refused(folder, run({"scan.nii"}), 5, "scan_sr.nii.gz cannot be written");
 }
 
 TEST_CASE("an interrupted run leaves nothing behind and says so with 130") {
@@ -237,8 +176,8 @@ TEST_CASE("an interrupted run leaves nothing behind and says so with 130") {
 TEST_CASE("--json says what was done") {
   const TemporaryFolder folder;
   make_scan(folder / "scan.nii");
-  check_done(srengine(folder.path(), run({"scan.nii", "-o", "r.nii", "--json", "r.json", "--threads", "2", "--upsample",
-                                          "2x2x1", "--batch-norm", "scan", "--conv", "direct", "--dtype", "input"})));
+  done(folder, run({"scan.nii", "-o", "r.nii", "--json", "r.json", "--threads", "2", "--upsample", "2x2x1",
+                    "--batch-norm", "scan", "--conv", "direct", "--dtype", "input"}));
   const nlohmann::json json = read_json(folder / "r.json");
   CHECK(json.at("program") == "srengine");
   CHECK(json.at("version") == SRENGINE_VERSION);
@@ -268,11 +207,10 @@ TEST_CASE("--json says what was done") {
 
 TEST_CASE("warnings of a scan reach stderr and the JSON file") {
   const TemporaryFolder folder;
-  Bytes bytes = test::read_bytes(golden / "nifti" / "nonfinite.nii");
+  Bytes bytes = read_bytes(golden / "nifti" / "nonfinite.nii");
   bytes[72] = 7;  // bitpix, which the reader doubts and the datatype overrules
-  test::write_bytes(folder / "scan.nii", bytes);
-  const Outcome o = srengine(folder.path(), run({"scan.nii", "--json", "r.json"}));
-  check_done(o);
+  write_bytes(folder / "scan.nii", bytes);
+  const Outcome o = done(folder, run({"scan.nii", "--json", "r.json"}));
   // Each names the file once.
   CHECK(o.err.find("srengine: warning: scan.nii has bitpix 7") != std::string::npos);
   CHECK(o.err.find("srengine: warning: scan.nii has 3 voxels that are not finite") != std::string::npos);
@@ -284,8 +222,7 @@ TEST_CASE("warnings of a scan reach stderr and the JSON file") {
 TEST_CASE("--quiet says nothing on stderr") {
   const TemporaryFolder folder;
   make_scan(folder / "scan.nii");
-  const Outcome o = srengine(folder.path(), run({"--quiet", "scan.nii"}));
-  check_done(o);
+  const Outcome o = done(folder, run({"--quiet", "scan.nii"}));
   CHECK(o.err.empty());
   CHECK(o.out == "scan_sr.nii.gz\n");
 }
@@ -298,7 +235,7 @@ TEST_CASE("a terminal gets one line that redraws itself") {
   REQUIRE(terminal >= 0);
   REQUIRE(::grantpt(terminal) == 0);
   REQUIRE(::unlockpt(terminal) == 0);
-  check_done(srengine(folder.path(), run({"scan.nii"}), {.stderr_to = ::ptsname(terminal)}));
+  done(folder, run({"scan.nii"}), {.stderr_to = ::ptsname(terminal)});
   std::string shown;
   char piece[256];
   for (ssize_t n; (n = ::read(terminal, piece, sizeof piece)) > 0;) shown.append(piece, static_cast<size_t>(n));
@@ -314,9 +251,9 @@ TEST_CASE("a lost stderr costs nothing, a lost stdout is an error") {
   const TemporaryFolder folder;
   make_scan(folder / "scan.nii");
   for (const char* lost : {"", "/dev/full"}) {
-    check_done(srengine(folder.path(), run({"scan.nii"}), {.stderr_to = lost}));
+    done(folder, run({"scan.nii"}), {.stderr_to = lost});
     CHECK(ScanReader(folder / "scan_sr.nii.gz").info().size == Size3{9, 11, 13});
-    check_refused(srengine(folder.path(), run({"scan.nii"}), {.stdout_to = lost}), 5, "standard output");
+    refused(folder, run({"scan.nii"}), 5, "standard output", {.stdout_to = lost});
   }
 }
 
@@ -326,22 +263,21 @@ TEST_CASE("a JSON file never lands on a scan, a result or the weights") {
   make_scan(folder / "b.nii.gz");
   fs::copy_file(weights, folder / "w.bin");
   const Words files = files_in(folder.path());
-  const Bytes before = test::read_bytes(folder / "a.nii");
-  check_refused(srengine(folder.path(), run({"b.nii.gz", "--json", "a.nii"})), 2, "--json a.nii is the name of a scan");
-  check_refused(srengine(folder.path(), {"run", "-w", "w.bin", "a.nii", "--patch", "24", "--json", "w.bin"}), 2,
-                "w.bin would be overwritten");
-  check_refused(srengine(folder.path(), run({"a.nii", "b.nii.gz", "-o", "out.nii.gz"})), 2, "the name of one scan");
-  check_refused(srengine(folder.path(), run({"a.nii", "-o", "r.nii", "--change", "./r.nii"})), 2, "two results");
-  check_refused(srengine(folder.path(), run({"a.nii", "--uncertainty", "u.nii", "--flips", "1"})), 2, "--flips 1");
+  const Bytes before = read_bytes(folder / "a.nii");
+  refused(folder, run({"b.nii.gz", "--json", "a.nii"}), 2, "--json a.nii is the name of a scan");
+  refused(folder, {"run", "-w", "w.bin", "a.nii", "--patch", "24", "--json", "w.bin"}, 2, "w.bin would be overwritten");
+  refused(folder, run({"a.nii", "b.nii.gz", "-o", "out.nii.gz"}), 2, "the name of one scan");
+  refused(folder, run({"a.nii", "-o", "r.nii", "--change", "./r.nii"}), 2, "two results");
+  refused(folder, run({"a.nii", "--uncertainty", "u.nii", "--flips", "1"}), 2, "--flips 1");
   CHECK(files_in(folder.path()) == files);
-  CHECK(test::read_bytes(folder / "a.nii") == before);
+  CHECK(read_bytes(folder / "a.nii") == before);
 }
 
 TEST_CASE("a scan whose name cannot be followed does not stop the others") {
   const TemporaryFolder folder;
   make_scan(folder / "a.nii");
   fs::create_symlink("loop.nii", folder / "loop.nii");
-  const Outcome o = srengine(folder.path(), run({"loop.nii", "a.nii"}));
+  const Outcome o = run_program(folder, run({"loop.nii", "a.nii"}));
   INFO(o.err);
   CHECK(o.code == 1);
   CHECK(o.out == "a_sr.nii.gz\n");
@@ -351,12 +287,11 @@ TEST_CASE("a scan whose name cannot be followed does not stop the others") {
 TEST_CASE("change, uncertainty and data consistency from the command line") {
   const TemporaryFolder folder;
   make_scan(folder / "a.nii");
-  const Outcome o = srengine(folder.path(), run({"a.nii", "-o", "r.nii", "--change", "c.nii", "--uncertainty", "u.nii",
-                                                 "--flips", "2", "--data-consistency", "2x2x1", "--json", "r.json"}));
-  check_done(o);
+  const Outcome o = done(folder, run({"a.nii", "-o", "r.nii", "--change", "c.nii", "--uncertainty", "u.nii", "--flips",
+                                      "2", "--data-consistency", "2x2x1", "--json", "r.json"}));
   CHECK(o.out == "r.nii\nc.nii\nu.nii\n");
-  const auto read = [&](const char* name) { return ScanReader(folder / name).read(0); };
-  const Volume scan = read("a.nii"), result = read("r.nii"), change = read("c.nii"), sd = read("u.nii");
+  const Volume scan = read_scan(folder / "a.nii"), result = read_scan(folder / "r.nii"),
+               change = read_scan(folder / "c.nii"), sd = read_scan(folder / "u.nii");
   double worst = 0, largest = 0, spread = 0;
   for (size_t i = 0; i < scan.data.size(); i++) {
     worst = std::max(worst, std::abs(static_cast<double>(result.data[i]) - scan.data[i] - change.data[i]));

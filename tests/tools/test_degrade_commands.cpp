@@ -9,19 +9,7 @@
 #include "weights/weights_file.h"
 
 using namespace sr;
-using test::done;
-using test::files_in;
-using test::filled;
-using test::holds;
-using test::Outcome;
-using test::ramp;
-using test::read_json;
-using test::read_scan;
-using test::read_text;
-using test::refused;
-using test::TemporaryFolder;
-using test::Words;
-using test::write_scan;
+using namespace sr::test;
 namespace fs = std::filesystem;
 
 namespace {
@@ -38,9 +26,7 @@ Volume pattern(Size3 size) {  // asymmetric, positive
 
 // run with the small network in small patches, and `more`.
 Words run(const Words& more) {
-  Words words{"run", "--weights", network, "--patch", "24"};
-  words.insert(words.end(), more.begin(), more.end());
-  return words;
+  return joined({"run", "--weights", network, "--patch", "24"}, more);
 }
 
 struct Moments {
@@ -98,9 +84,7 @@ TEST_CASE("--seed: the same voxels again, others for another; each volume has no
   const TemporaryFolder folder;
   write_scan(folder / "head.nii", pattern({6, 11, 13}));
   const auto degraded = [&](const Words& more) {
-    Words words{"degrade", "head.nii", "-o", "low.nii"};
-    words.insert(words.end(), more.begin(), more.end());
-    done(folder, words);
+    done(folder, joined({"degrade", "head.nii", "-o", "low.nii"}, more));
     return read_scan(folder / "low.nii").data;
   };
   const auto seven = degraded({"--noise", "9", "--seed", "7"});
@@ -128,10 +112,8 @@ TEST_CASE("the sidecar says factor, axes and grid, how the grid was filled, and 
   const TemporaryFolder folder;
   write_scan(folder / "head.nii", pattern({6, 11, 13}));
   const auto sidecar = [&](const Words& more) {
-    Words words{"degrade", "head.nii", "-o", "low.nii"};
-    words.insert(words.end(), more.begin(), more.end());
     fs::remove(folder / "low.json");
-    done(folder, words);
+    done(folder, joined({"degrade", "head.nii", "-o", "low.nii"}, more));
     return read_json(folder / "low.json");
   };
   using Json = nlohmann::json;
@@ -162,12 +144,12 @@ TEST_CASE("the sidecar says factor, axes and grid, how the grid was filled, and 
   done(folder, {"degrade", "head.nii", "-o", "low.nii"});
   CHECK(read_json(folder / "low.json").at("EchoTime") == 0.003);
   CHECK(read_json(folder / "low.json").at("source") == "head.nii");
-  const test::Bytes low = test::read_bytes(folder / "low.nii");
+  const Bytes low = read_bytes(folder / "low.nii");
   for (const std::string text : {"my notes", "[1, 2]"}) {
     std::ofstream(folder / "low.json") << text;
     refused(folder, {"degrade", "head.nii", "-o", "low.nii", "--factor", "3x1x1"}, 5, "low.json is there already");
     CHECK(read_text(folder / "low.json") == text);
-    CHECK(test::read_bytes(folder / "low.nii") == low);
+    CHECK(read_bytes(folder / "low.nii") == low);
   }
 }
 
@@ -223,9 +205,9 @@ TEST_CASE("factors that are none are refused by every command that takes them") 
 TEST_CASE("degrade, upsample and run: what cannot be read or written leaves nothing behind") {
   const TemporaryFolder folder;
   write_scan(folder / "head.nii", pattern({4, 6, 8}));
-  test::write_bytes(folder / "garbage.nii", test::Bytes(400, 'x'));
+  write_bytes(folder / "garbage.nii", Bytes(400, 'x'));
   done(folder, {"degrade", "head.nii", "-o", "native.nii", "--grid", "native"});
-  const test::Bytes head = test::read_bytes(folder / "head.nii"), native = test::read_bytes(folder / "native.nii");
+  const Bytes head = read_bytes(folder / "head.nii"), native = read_bytes(folder / "native.nii");
   for (const char* noise : {"-1", "nan", "inf", "much"})
     refused(folder, {"degrade", "head.nii", "-o", "low.nii", "--noise", noise}, 2, "--noise");
   refused(folder, {"degrade", "head.nii", "-o", "low.nii", "--seed", "one"}, 2, "--seed");
@@ -248,8 +230,8 @@ TEST_CASE("degrade, upsample and run: what cannot be read or written leaves noth
     refused(folder, run({"head.nii", "--consistency-weight", weight}), 2, "--consistency-weight");
   // The sidecar says what data consistency needs: figures are not to replace it.
   refused(folder, run({"native.nii", "-o", "r.nii", "--json", "native.json"}), 2, "native.json would be overwritten");
-  CHECK(test::read_bytes(folder / "head.nii") == head);
-  CHECK(test::read_bytes(folder / "native.nii") == native);
+  CHECK(read_bytes(folder / "head.nii") == head);
+  CHECK(read_bytes(folder / "native.nii") == native);
 }
 
 TEST_CASE("a constant image stays one; one without a finite voxel is taken as 0, with a warning") {
@@ -261,9 +243,7 @@ TEST_CASE("a constant image stays one; one without a finite voxel is taken as 0,
                             run({"--upsample", "2x2x1", "--quiet"})}) {
     CAPTURE(call[0]);
     const auto result = [&](const std::string& scan, const std::string& warning) {
-      Words words = call;
-      words.insert(words.end(), {scan, "-o", "result.nii"});
-      CHECK(done(folder, words).err == warning);
+      CHECK(done(folder, joined(call, {scan, "-o", "result.nii"})).err == warning);
       return read_scan(folder / "result.nii");
     };
     const Volume constant = result("constant.nii", "");
@@ -297,9 +277,7 @@ TEST_CASE("run --paper: batch-norm of each patch and no data consistency, unless
   write_scan(folder / "head.nii", pattern({6, 12, 14}));
   done(folder, {"degrade", "head.nii", "-o", "low.nii", "--method", "sinc"});
   const auto result = [&](const Words& more, const char* batch_norm, const nlohmann::json& consistency) {
-    Words words{"run", "-w", "w.bin", "--patch", "24", "low.nii", "-o", "r.nii", "--json", "r.json"};
-    words.insert(words.end(), more.begin(), more.end());
-    done(folder, words);
+    done(folder, joined({"run", "-w", "w.bin", "--patch", "24", "low.nii", "-o", "r.nii", "--json", "r.json"}, more));
     const nlohmann::json json = read_json(folder / "r.json");
     CHECK(json.at("options").at("batch_norm") == batch_norm);
     CHECK(json.at("scans").at(0).at("data_consistency") == consistency);
@@ -325,8 +303,7 @@ TEST_CASE("run: with data consistency the centre of k-space is the scan's, the r
   const auto result = [&](const Words& more) {
     Words words = run({"scan.nii", "-o", "r.nii"});
     if (native) words.insert(words.end(), {"--upsample", "2x2x1"});
-    words.insert(words.end(), more.begin(), more.end());
-    done(folder, words);
+    done(folder, joined(words, more));
     const Volume v = read_scan(folder / "r.nii");
     REQUIRE(v.size == high);
     return v;
@@ -334,19 +311,19 @@ TEST_CASE("run: with data consistency the centre of k-space is the scan's, the r
   const auto centre = [&](const Volume& v) { return measured_part(v, high, low); };
   const double rounding = 2e-6;  // of the largest voxel: float32 voxels, transforms in double
   const Volume alone = result({"--data-consistency", "off"});
-  CHECK(test::difference(centre(alone), centre(head)).relative > 1000 * rounding);  // or else this would show nothing
+  CHECK(difference(centre(alone), centre(head)).relative > 1000 * rounding);  // or else this would show nothing
 
   const Volume replaced = result({"--data-consistency", "2x2x1", "--consistency-weight", "1"});
-  test::check_close(centre(replaced), centre(head), rounding);
+  check_close(centre(replaced), centre(head), rounding);
   CHECK(result({"--data-consistency", "2x2x1"}).data == replaced.data);  // 1 by itself
   const Volume rest = minus(alone, centre(alone));
-  CHECK(test::difference(minus(replaced, centre(replaced)), rest).relative < 1e-4);
+  CHECK(difference(minus(replaced, centre(replaced)), rest).relative < 1e-4);
 
   const Volume quarter = result({"--data-consistency", "2x2x1", "--consistency-weight", "0.25"});
-  test::check_close(centre(quarter), blend(centre(alone), centre(head), 0.25), rounding);
+  check_close(centre(quarter), blend(centre(alone), centre(head), 0.25), rounding);
   CHECK(result({"--data-consistency", "2x2x1", "--consistency-weight", "0"}).data == alone.data);
   if (!native) return;
-  test::check_close(result({}), blend(alone, replaced, 0.5), rounding);  // auto: what --upsample says
+  check_close(result({}), blend(alone, replaced, 0.5), rounding);  // auto: what --upsample says
 }
 
 TEST_CASE("run: a scan that was interpolated linearly is taken back to its own samples first") {
@@ -357,8 +334,8 @@ TEST_CASE("run: a scan that was interpolated linearly is taken back to its own s
   done(folder, run({"low.nii", "-o", "r.nii", "--data-consistency", "2x2x1"}));
   const Volume native = truncate_kspace(pattern(size), {2, 2, 1});
   const Volume expected = measured_part(native, size, native.size);
-  test::check_close(measured_part(read_scan(folder / "r.nii"), size, native.size), expected, 2e-6);
-  CHECK(test::difference(measured_part(read_scan(folder / "low.nii"), size, native.size), expected).relative > 1e-3);
+  check_close(measured_part(read_scan(folder / "r.nii"), size, native.size), expected, 2e-6);
+  CHECK(difference(measured_part(read_scan(folder / "low.nii"), size, native.size), expected).relative > 1e-3);
 
   // 13 -> 7 -> 13: no sample but the first was kept.
   write_scan(folder / "odd.nii", pattern({4, 13, 14}));

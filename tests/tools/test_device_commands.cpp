@@ -35,9 +35,7 @@ TEST_CASE("run --device cuda gives what the CPU gives, to rounding") {
   write_head(folder);
   done(folder, run_on("cpu", "cpu.nii"));
   const Plugin emulated(SR_EMULATED_PLUGIN);
-  Words words = run_on("cuda", "gpu.nii");
-  words.insert(words.end(), {"--json", "gpu.json"});
-  const Outcome o = done(folder, words);
+  const Outcome o = done(folder, joined(run_on("cuda", "gpu.nii"), {"--json", "gpu.json"}));
   CHECK(holds(o.err, "GPU 0 (emulated)"));
   CHECK(holds(read_json(folder.path() / "gpu.json")["backend"], "GPU 0 (emulated)"));
   const Volume cpu = read_scan(folder.path() / "cpu.nii"), gpu = read_scan(folder.path() / "gpu.nii");
@@ -84,9 +82,7 @@ TEST_CASE("too little GPU memory: the CPU takes over and says why, --device cuda
   const TemporaryFolder folder;
   write_head(folder);
   const Plugin emulated(SR_EMULATED_PLUGIN);
-  Words words = run_on("cuda", "b.nii");
-  words.insert(words.end(), {"--max-memory", "1000"});
-  refused(folder, words, 6, "--patch takes a smaller one");
+  refused(folder, joined(run_on("cuda", "b.nii"), {"--max-memory", "1000"}), 6, "--patch takes a smaller one");
   ::setenv("SR_EMULATION_MEMORY", "100000", 1);
   const Outcome o = done(folder, run_on("auto", "a.nii"));
   ::unsetenv("SR_EMULATION_MEMORY");
@@ -143,7 +139,7 @@ TEST_CASE("GPU memory runs out in the middle of a run: the CPU takes over and sa
   CHECK(outputs() == std::pair{cpu_head, cpu_large});
 
   ::setenv("SR_EMULATION_ALLOCATIONS", std::to_string(enough - 1).c_str(), 1);
-  o = srengine(folder.path(), words("cuda"));
+  o = run_program(folder, words("cuda"));
   ::unsetenv("SR_EMULATION_ALLOCATIONS");
   CHECK(o.code == 1);  // of two scans one
   CHECK(holds(o.err, "out of memory"));
@@ -152,9 +148,7 @@ TEST_CASE("GPU memory runs out in the middle of a run: the CPU takes over and sa
 TEST_CASE("the plain loops and a GPU do not go together") {
   const TemporaryFolder folder;
   write_head(folder);
-  Words words = run_on("cuda", "a.nii");
-  words.insert(words.end(), {"--backend", "ref"});
-  refused(folder, words, 2, "--backend ref");
+  refused(folder, joined(run_on("cuda", "a.nii"), {"--backend", "ref"}), 2, "--backend ref");
 }
 
 TEST_CASE("bench takes every precision: its check allows for their rounding") {

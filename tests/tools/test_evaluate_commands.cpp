@@ -7,20 +7,7 @@
 #include "tests/tools/command_checks.h"
 
 using namespace sr;
-using test::done;
-using test::filled;
-using test::holds;
-using test::keys_of;
-using test::Outcome;
-using test::parse_csv;
-using test::ramp;
-using test::read_json;
-using test::read_text;
-using test::refused;
-using test::Rows;
-using test::TemporaryFolder;
-using test::Words;
-using test::write_scan;
+using namespace sr::test;
 namespace fs = std::filesystem;
 
 namespace {
@@ -106,11 +93,7 @@ TEST_CASE("--labels of several references: those of each reference first") {
   write_scan(folder / "T1.nii", of(size, {1, 1, 0, 0}));
   write_scan(folder / "T2.nii", of(size, {0, 1, 1, 0}));
   const Words call{"evaluate", "-r", "h1.nii", "-r", "h2.nii", "t1.nii", "t2.nii", "--labels"};
-  const auto with = [&](const Words& more) {
-    Words words = call;
-    words.insert(words.end(), more.begin(), more.end());
-    return words;
-  };
+  const auto with = [&](const Words& more) { return joined(call, more); };
   const Outcome table = done(folder, with({"H1.nii", "H2.nii", "T1.nii", "T2.nii", "--json", "e.json"}));
   const nlohmann::json json = read_json(folder / "e.json");
   CHECK(json.at("tests").at(0).at("labels").at("mean_dice") == 1);
@@ -183,9 +166,7 @@ TEST_CASE("--mask: SSIM is the mean over the windows whose centre it holds") {
   write_scan(folder / "mask.nii", filled(size, [](int, int, int x) { return x < 8 ? 1 : 0; }));  // centres 5 to 7
   write_scan(folder / "rim.nii", filled(size, [](int, int y, int) { return y < 5 ? 1 : 0; }));   // no centre
   const auto ssim = [&](const Words& more) {
-    Words words{"evaluate", "-r", "head.nii", "test.nii", "--json", "e.json"};
-    words.insert(words.end(), more.begin(), more.end());
-    done(folder, words);
+    done(folder, joined({"evaluate", "-r", "head.nii", "test.nii", "--json", "e.json"}, more));
     return read_json(folder / "e.json").at("tests").at(0).at("ssim");
   };
   CHECK(ssim({}).get<double>() < 0.999);
@@ -206,15 +187,9 @@ TEST_CASE("--mask: one for all references or one for each; what is none is refus
   write_scan(folder / "smaller.nii", ramp({1, 2, 3}));
   write_scan(folder / "elsewhere.nii", ramp(size), 2);
   const Words call{"evaluate", "-r", "a.nii", "-r", "b.nii", "test.nii", "test.nii"};
-  const auto with = [&](const Words& more) {
-    Words words = call;
-    words.insert(words.end(), more.begin(), more.end());
-    return words;
-  };
+  const auto with = [&](const Words& more) { return joined(call, more); };
   const auto psnr_with = [&](const Words& masks) {
-    Words words = with(masks);
-    words.insert(words.end(), {"--json", "e.json"});
-    done(folder, words);
+    done(folder, joined(with(masks), {"--json", "e.json"}));
     const nlohmann::json tests = read_json(folder / "e.json").at("tests");
     return std::pair(tests.at(0).at("psnr").get<double>(), tests.at(1).at("psnr").get<double>());
   };

@@ -8,21 +8,7 @@
 #include "tests/tools/command_checks.h"
 
 using namespace sr;
-using test::done;
-using test::files_in;
-using test::filled;
-using test::holds;
-using test::keys_of;
-using test::parse_csv;
-using test::ramp;
-using test::read_json;
-using test::read_scan;
-using test::read_text;
-using test::refused;
-using test::Rows;
-using test::TemporaryFolder;
-using test::Words;
-using test::write_scan;
+using namespace sr::test;
 namespace fs = std::filesystem;
 
 namespace {
@@ -210,7 +196,7 @@ TEST_CASE("what cannot be evaluated is refused in one sentence") {
   write_scan(folder / "test.nii", ramp(size, 1));
   write_scan(folder / "nan.nii", filled(size, [](int, int, int) { return NAN; }));
   write_scan(folder / "steps.nii", filled(size, [](int z, int, int) { return z; }));
-  test::write_bytes(folder / "garbage.nii", test::Bytes(400, 'x'));
+  write_bytes(folder / "garbage.nii", Bytes(400, 'x'));
   fs::create_directory(folder / "folder.nii");
   const auto refused_pair = [&](const std::string& reference, const std::string& test, int code, const char* hint) {
     refused(folder, {"evaluate", "-r", reference, test, "--json", "e.json"}, code, hint);

@@ -2,18 +2,11 @@
 #include <csignal>
 #include <initializer_list>
 
-#include "tests/support/catch.h"
-#include "tests/support/program.h"
+#include "tests/support/program_checks.h"
 
-using namespace sr;
-using test::Outcome;
-using test::Program;
-using test::srengine;
-using test::TemporaryFolder;
+using namespace sr::test;
 
 namespace {
-
-using Words = std::vector<std::string>;
 
 const std::string weights = SR_TEST_DATA "/golden/network/b1u1-k4.bin";
 
@@ -21,9 +14,7 @@ const std::string weights = SR_TEST_DATA "/golden/network/b1u1-k4.bin";
 const Words large_head{"phantom", "-o", "head.nii.gz", "--labels", "labels.nii", "--size", "300x300x300"};
 
 void make_scan(const TemporaryFolder& folder) {
-  const Outcome o = srengine(folder.path(), {"phantom", "-o", "scan.nii", "--size", "120x120x120"});
-  INFO(o.err);
-  REQUIRE(o.code == 0);
+  done(folder, {"phantom", "-o", "scan.nii", "--size", "120x120x120"});
 }
 
 // Started in a folder with n_files files; its results are begun, under temporary names.

@@ -9,14 +9,7 @@
 #include "tests/tools/command_checks.h"
 
 using namespace sr;
-using test::done;
-using test::filled;
-using test::holds;
-using test::Outcome;
-using test::Program;
-using test::read_text;
-using test::TemporaryFolder;
-using test::write_scan;
+using namespace sr::test;
 namespace fs = std::filesystem;
 
 namespace {
@@ -85,7 +78,7 @@ TEST_CASE("Chromium opens the report without a console error and decodes its pic
               "<script>onload = () => { document.body.append('decoded:' + [...document.images].map(i => "
               "i.complete && i.naturalWidth == i.getAttribute('width') ? 'yes' : 'no')); throw Error('on "
               "purpose'); }</script>");
-  test::write_bytes(folder / "copy.html", test::Bytes(copy.begin(), copy.end()));
+  write_bytes(folder / "copy.html", Bytes(copy.begin(), copy.end()));
   const std::optional<Outcome> probe = open_page(folder, *chromium, "copy.html");
   const std::string mark = "decoded:";
   const size_t at = probe ? probe->out.rfind(mark) : std::string::npos;

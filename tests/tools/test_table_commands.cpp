@@ -9,23 +9,7 @@
 #include "tools/method_table.h"
 
 using namespace sr;
-using test::done;
-using test::files_in;
-using test::filled;
-using test::holds;
-using test::keys_of;
-using test::Outcome;
-using test::parse_csv;
-using test::Program;
-using test::ramp;
-using test::read_json;
-using test::read_text;
-using test::refused;
-using test::Rows;
-using test::srengine;
-using test::TemporaryFolder;
-using test::Words;
-using test::write_scan;
+using namespace sr::test;
 namespace fs = std::filesystem;
 
 namespace {
@@ -293,16 +277,16 @@ TEST_CASE("table: the page has every row, the plot a dot for each with quality, 
 TEST_CASE("table: what cannot be used is skipped and listed, with 1; where nothing is left it is an error") {
   const TemporaryFolder folder;
   write_heads(folder);
-  test::write_bytes(folder / "scans/c.nii", test::Bytes(400, 'x'));
+  write_bytes(folder / "scans/c.nii", Bytes(400, 'x'));
   write_scan(folder / "scans/nan.nii", filled({4, 12, 12}, [](int, int, int) { return NAN; }));
   write_scan(folder / "scans/flat.nii", Volume({4, 12, 12}));
   write_scan(folder / "scans/thin.nii", ramp({12, 12, 1}));
   fs::create_directory(folder / "weights");
   write_sinc_weights(folder / "weights/good.bin");
-  test::write_bytes(folder / "weights/bad.bin", test::Bytes(400, 'x'));
-  test::write_bytes(folder / "weights/readme.txt", test::Bytes(400, 'x'));
-  const Outcome o = srengine(folder.path(), {"table", "--scans", "scans", "--weights", "weights", "--patch", "16",
-                                             "--device", "cpu", "--json", "t.json", "--html", "t.html"});
+  write_bytes(folder / "weights/bad.bin", Bytes(400, 'x'));
+  write_bytes(folder / "weights/readme.txt", Bytes(400, 'x'));
+  const Outcome o = run_program(folder, {"table", "--scans", "scans", "--weights", "weights", "--patch", "16",
+                                         "--device", "cpu", "--json", "t.json", "--html", "t.html"});
   INFO(o.out << o.err);
   CHECK(o.code == 1);
   CHECK(holds(o.out, "2 scans, "));
@@ -320,9 +304,7 @@ TEST_CASE("table: what cannot be used is skipped and listed, with 1; where nothi
   }
 
   const auto refused_table = [&](const Words& words, int code, const std::string& hint) {
-    Words call{"table", "--csv", "never.csv"};
-    call.insert(call.end(), words.begin(), words.end());
-    refused(folder, call, code, hint);
+    refused(folder, joined({"table", "--csv", "never.csv"}, words), code, hint);
   };
   fs::create_directory(folder / "empty");
   refused_table({}, 2, "table takes scans, weights files or models");
@@ -335,7 +317,7 @@ TEST_CASE("table: what cannot be used is skipped and listed, with 1; where nothi
   refused_table({"--scans", "missing.nii", "--model", "b1u1,k=4"}, 3, "missing.nii does not exist");
   refused_table({"--weights", "weights/bad.bin", "--scans", "scans/a.nii"}, 4, "weights/bad.bin");
   refused_table({"--weights", "missing.bin"}, 4, "missing.bin");
-  const Outcome none = srengine(folder.path(), {"table", "--scans", "scans/c.nii", "--scans", "scans/nan.nii"});
+  const Outcome none = run_program(folder, {"table", "--scans", "scans/c.nii", "--scans", "scans/nan.nii"});
   CHECK(none.code == 3);
   CHECK(none.out.empty());
   CHECK(holds(none.err, "srengine: no scan can be used:\n  scans/c.nii"));
@@ -346,11 +328,7 @@ TEST_CASE("table: results appear together or not at all, and on no file of the c
   write_head(folder / "head.nii", {12, 12, 12});
   write_sinc_weights(folder / "w.bin");
   const Words call{"table", "--scans", "head.nii", "-w", "w.bin", "--patch", "16", "--device", "cpu"};
-  const auto with = [&](const Words& more) {
-    Words words = call;
-    words.insert(words.end(), more.begin(), more.end());
-    return words;
-  };
+  const auto with = [&](const Words& more) { return joined(call, more); };
   for (const char* option : {"--csv", "--json", "--html", "--plot"}) {
     for (const char* taken : {"head.nii", "./w.bin"})
       refused(folder, with({option, taken}), 2, "would be overwritten by a result of this call");

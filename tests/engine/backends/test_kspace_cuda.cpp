@@ -257,14 +257,12 @@ TEST_CASE("the stand-in reads strides, distances and null layouts as cuFFT's doc
 // ---- the command; the plugin it loads is the emulation's ----
 
 TEST_CASE("degrade --device cuda writes what --device cpu writes") {
-  const Variable plugin("SRENGINE_CUDA_PLUGIN", SR_CUDA_PLUGIN);
+  const Variable plugin("SRENGINE_CUDA_PLUGIN", SR_EMULATED_PLUGIN);
   const TemporaryFolder folder;
   test::write_scan(folder / "head.nii", pattern({7, 11, 13}, 100));
   const std::string four_d = SR_TEST_DATA "/golden/nifti/four_d.nii.gz";  // 4x3x2, five volumes
   const auto degraded = [&](const std::string& device, const std::string& scan, const Words& more) {
-    Words words{"degrade", scan, "-o", "low.nii", "--device", device};
-    words.insert(words.end(), more.begin(), more.end());
-    CHECK(test::done(folder, words).err.empty());
+    CHECK(test::done(folder, test::joined({"degrade", scan, "-o", "low.nii", "--device", device}, more)).err.empty());
     std::vector<Volume> volumes;
     ScanReader reader(folder / "low.nii");
     for (int64_t t = 0; t < reader.info().n_volumes; t++) volumes.push_back(reader.read(t));
@@ -306,7 +304,7 @@ TEST_CASE("degrade --device cuda without a GPU, a plugin, cuFFT or enough memory
     cpu_takes_over("");
     test::refused(folder, words("cuda:0", "low.nii"), 6, "absent.so does not exist");
   }
-  const Variable plugin("SRENGINE_CUDA_PLUGIN", SR_CUDA_PLUGIN);
+  const Variable plugin("SRENGINE_CUDA_PLUGIN", SR_EMULATED_PLUGIN);
   {
     const Variable devices("SR_EMULATION_DEVICES", "0");
     cpu_takes_over("");

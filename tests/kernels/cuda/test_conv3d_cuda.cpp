@@ -1,21 +1,11 @@
 // The CUDA kernels under emulation (kernels/emulation), or on a GPU where the table comes from the plugin, against the
 // plain loops: values, channel sums, and that nothing else is touched.
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <limits>
-#include <random>
 #include <tuple>
 
-#include "kernels/cuda/api.h"
 #include "kernels/emulation/float16.h"
-#include "kernels/emulation/settings.h"
-#include "tests/support/cases.h"
-#include "tests/support/catch.h"
-#include "tests/support/cuda_test_api.h"
-#include "tests/support/on_device.h"
-#include "tests/support/quads.h"
+#include "tests/support/conv_on_device.h"
 
 namespace sr {
 namespace {
@@ -23,7 +13,6 @@ namespace {
 using cuda::Precision;
 using cuda::Result;
 
-constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 constexpr Precision all_precisions[] = {Precision::fp32, Precision::tf32, Precision::f16, Precision::bf16};
 constexpr Precision on_tensor_cores[] = {Precision::tf32, Precision::f16, Precision::bf16};
 
@@ -58,180 +47,86 @@ std::vector<float> from_stored(const Bytes& bytes, Precision p) {
   return values;
 }
 
-// One convolution of a batch of two patches. Feature maps hold four channels in front of x, x, four between, y, four
-// behind; whatever is not input is NaN. Inputs are numbers that the precision's storage has, so that the reference sees
-// the same ones.
-class Problem {
- public:
-  Problem(const ConvCase& conv_case, unsigned seed, Precision p = Precision::fp32)
-      : c(conv_case), precision(p), voxels(c.size.voxels()) {
-    std::mt19937 random(seed);
-    std::normal_distribution<float> normal;
-    const int taps = c.kernel * c.kernel * c.kernel;
-    weight.resize(static_cast<size_t>(c.co) * c.ci * taps);
-    for (float& v : weight) v = normal(random) / std::sqrt(static_cast<float>(c.ci * taps));
-    bias.resize(static_cast<size_t>(c.co));
-    for (float& v : bias) v = normal(random);
-    for (int i = 0; i < n_patches * c.ci; i++) {
-      scale.push_back(i % 5 == 4 ? 60.0f : normal(random));  // now and then to the flat end of the exponential
-      shift.push_back(normal(random));
-    }
-    for (int i = 0; i < c.ci; i++) slope.push_back(i % 4 == 3 ? -0.5f : std::abs(normal(random)));
-    input.resize(static_cast<size_t>(n_patches * c.ci * voxels));
-    for (float& v : input) v = normal(random);
-    if (!from_image()) input = from_stored(to_stored(input, precision), precision);
-    run_ref();
-  }
-
-  static constexpr int n_patches = 2;
-  ConvWeights weights() const { return {c.ci, c.co, c.kernel, weight.data(), c.bias ? bias.data() : nullptr}; }
-  bool from_image() const { return c.ci == 1; }
-  bool to_image() const { return c.co == 1; }
-  int x_first() const { return 4; }
-  int y_first() const { return (from_image() ? 4 : c.ci + 4) + 4; }
-  int n_channels() const { return y_first() + (to_image() ? 0 : c.co) + 4; }
-  size_t at(int patch, int channel, int64_t voxel) const {
-    return quad_index(n_channels(), voxels, patch, channel, voxel);
-  }
-
-  ConvCase c;
-  Precision precision;
-  int64_t voxels;
-  std::vector<float> weight, bias, scale, shift, slope, input;  // input: [patch][ci][voxel]
-  std::vector<double> expected;                                 // [patch][co][voxel]
-  std::vector<ChannelSums> expected_sums;                       // [patch][co]
-
- private:
-  void run_ref() {
-    const Layout layout = dense_layout(c.size);
-    expected_sums.resize(static_cast<size_t>(n_patches * c.co));
-    for (int patch = 0; patch < n_patches; patch++) {
-      std::vector<double> buffer(static_cast<size_t>(buffer_elements(layout, c.ci + c.co)));
-      const Features<double> f = {buffer.data(), layout};
-      for (int ci = 0; ci < c.ci; ci++)
-        for (int64_t v = 0; v < voxels; v++)
-          f.at(ci)[v] = input[static_cast<size_t>((int64_t{patch} * c.ci + ci) * voxels + v)];
-      const auto doubles = [&](const std::vector<float>& floats, int of_patch) {
-        return std::vector<double>(floats.begin() + of_patch * c.ci, floats.begin() + (of_patch + 1) * c.ci);
-      };
-      const std::vector<double> a = doubles(scale, patch), b = doubles(shift, patch), s = doubles(slope, 0);
-      Prologue<double> prologue;
-      if (c.prologue) prologue = {a.data(), b.data(), c.prelu ? s.data() : nullptr};
-      conv3d_forward_ref(f, {0, c.ci}, prologue, weights(), {c.ci, c.co}, expected_sums.data() + patch * c.co);
-      for (int co = 0; co < c.co; co++) expected.insert(expected.end(), f.at(c.ci + co), f.at(c.ci + co) + voxels);
-    }
-  }
-};
+// A batch of two patches. Inputs are numbers that the precision's storage has, so that the plain loops see the same
+// ones.
+ConvProblem problem(const ConvCase& c, Precision precision = Precision::fp32) {
+  ConvProblem p(c, Direction::forward, 1, {.n_patches = 2, .norm_per_patch = true});
+  if (c.ci > 1) p.x = from_stored(to_stored(p.x, precision), precision);
+  return p;
+}
 
 struct Outcome {
-  Bytes stored;  // features
-  std::vector<float> image;
+  std::vector<float> features, image;
   std::vector<ChannelSums> sums;
 };
 
-Outcome run(const Problem& p) {
-  std::vector<float> features(static_cast<size_t>(Problem::n_patches * p.n_channels() * p.voxels), kNaN);
-  std::vector<float> image(static_cast<size_t>(Problem::n_patches * p.voxels), kNaN);
-  if (p.from_image()) {
-    image = p.input;
-  } else {
-    for (int patch = 0; patch < Problem::n_patches; patch++)
-      for (int ci = 0; ci < p.c.ci; ci++)
-        for (int64_t v = 0; v < p.voxels; v++)
-          features[p.at(patch, p.x_first() + ci, v)] =
-              p.input[static_cast<size_t>((int64_t{patch} * p.c.ci + ci) * p.voxels + v)];
-  }
+Outcome run(const ConvProblem& p, Precision precision) {
+  const QuadMaps layout(p);
   const ConvWeights weights = p.weights();
-  REQUIRE(api().supports(weights, p.precision) == nullptr);
-  Bytes packed(static_cast<size_t>(api().conv3d_packed_bytes(weights, p.precision)));
-  api().conv3d_pack(weights, p.precision, packed.data());
-  const int n_parts = api().conv3d_parts(weights, p.precision, p.c.size);
+  REQUIRE(api().supports(weights, precision) == nullptr);
+  const OnDevice<char> packed(packed_for_device(weights, precision));
+  const int n_parts = api().conv3d_parts(weights, precision, p.c.size);
+  const OnDevice<char> features(to_stored(batch_of(layout, p.x, {}), precision));
+  const OnDevice<float> image(p.c.ci == 1 ? p.x : unwritten<float>(p.n_patches * p.voxels())), bias(p.bias);
+  const OnDevice<float> partial(unwritten<float>(int64_t{p.n_patches} * p.c.co * n_parts * 2));
+  const OnDevice<ChannelSums> sums(unwritten<ChannelSums>(p.n_patches * p.c.co));
+  const DeviceNorm norm(p);
 
-  const OnDevice<char> device_features(to_stored(features, p.precision)), device_packed(packed);
-  const OnDevice<float> device_image(image), bias(p.bias), scale(p.scale), shift(p.shift), slope(p.slope);
-  const OnDevice<float> partial(
-      std::vector<float>(static_cast<size_t>(Problem::n_patches * p.c.co * n_parts * 2), kNaN));
-  const OnDevice<ChannelSums> sums(
-      std::vector<ChannelSums>(static_cast<size_t>(Problem::n_patches * p.c.co), {kNaN, kNaN}));
-
-  const cuda::FeatureMaps maps = {device_features.data(), p.c.size, Problem::n_patches, p.n_channels() * p.voxels};
   cuda::Conv3dForward f = {};
-  f.precision = p.precision;
+  f.precision = precision;
   f.shape = weights;
-  f.packed_weights = device_packed.data();
+  f.packed_weights = packed.data();
   f.bias = p.c.bias ? bias.data() : nullptr;
-  f.x = p.from_image() ? cuda::Operand{{}, {0, 1}, device_image.data()} : cuda::Operand{maps, {p.x_first(), p.c.ci}};
-  f.y = p.to_image() ? cuda::Operand{{}, {0, 1}, device_image.data()} : cuda::Operand{maps, {p.y_first(), p.c.co}};
-  if (p.c.prologue) f.prologue = {scale.data(), shift.data(), p.c.ci, p.c.prelu ? slope.data() : nullptr};
+  f.x = operand(layout, features.data(), layout.x, image.data());
+  f.y = operand(layout, features.data(), layout.y, image.data());
+  f.prologue = norm.prologue();
   f.partial_sums = partial.data();
   REQUIRE(api().conv3d_forward(f, nullptr) == Result::ok);
-  REQUIRE(api().reduce_sums(partial.data(), Problem::n_patches, p.c.co, n_parts, sums.data(), p.c.co, nullptr) ==
-          Result::ok);
+  REQUIRE(api().reduce_sums(partial.data(), p.n_patches, p.c.co, n_parts, sums.data(), p.c.co, nullptr) == Result::ok);
   REQUIRE(api().synchronize(nullptr) == Result::ok);
-  return {device_features.back(), device_image.back(), sums.back()};
+  return {from_stored(features.back(), precision), image.back(), sums.back()};
 }
 
-// As in test_conv3d.cpp: rounding of a sum of n products, four times that for the largest of many, and what the
-// activations are off (1e-7 of the exponential, twice that of the affine). A steep channel makes values far above the
-// rms; such a one is rounded twice, as activation and as output.
+// A steep channel makes values far above the rms; such a one is rounded twice, as activation and as output.
 //
 // On tensor cores weights and activated values are rounded to the operand type, by up to u each (uniform: u / sqrt(3)
 // rms), so n products of random signs are off by sqrt(2/3) u of the rms of their sum; six times that for the largest of
 // many, and 2 u of a value that one steep channel makes. tf32 has 10 bits of mantissa, as half. An output in the
 // features is rounded to the storage type.
-double tolerance(const ConvCase& c, Precision p, double rms, double largest) {
-  const double n = c.ci * c.kernel * c.kernel * c.kernel, eps = std::numeric_limits<float>::epsilon();
-  const double to_float = 4 * (eps * std::sqrt(n + 1) * rms + (c.prologue ? 4e-7 : 0)) + 2 * (eps / 2) * largest;
+double tolerance(const ConvCase& c, Precision p, double rms_of_y, double largest) {
+  const double to_float = rounding_of_y(c, rms_of_y) + std::numeric_limits<float>::epsilon() * largest;
   const double u16 = p == Precision::bf16 ? 0x1p-8 : 0x1p-11;
   const double operand = p != Precision::fp32 && c.ci > 1 && c.co > 1 ? u16 : 0;
   const double storage = is_short(p) && c.co > 1 ? u16 : 0;
-  return to_float + 6 * std::sqrt(2.0 / 3) * operand * rms + (2 * operand + storage) * largest;
+  return to_float + 6 * std::sqrt(2.0 / 3) * operand * rms_of_y + (2 * operand + storage) * largest;
 }
 
-// The largest error as a share of the tolerance.
-double check(const Problem& p) {
-  const Outcome got = run(p);
-  const std::vector<float> features = from_stored(got.stored, p.precision);
-  const ConvCase& c = p.c;
-  INFO(to_string(c) << " " << cuda::to_string(p.precision));
-  double square = 0, worst = 0;
-  for (const ChannelSums& s : p.expected_sums) square += s.sum_of_squares;
-  const double rms = std::sqrt(square / static_cast<double>(p.expected.size()));
+Worst check(const ConvCase& c, Precision precision) {
+  INFO(to_string(c) << " " << cuda::to_string(precision));
+  const ConvProblem p = problem(c, precision);
+  const ExpectedForward e = expected_forward(p);
+  const Outcome got = run(p, precision);
   double largest = 0;
-  for (const double y : p.expected) largest = std::max(largest, std::abs(y));
-  const double limit = tolerance(c, p.precision, rms, largest);
-  bool others_untouched = true;
-  for (int patch = 0; patch < Problem::n_patches; patch++)
-    for (int64_t v = 0; v < p.voxels; v++) {
-      for (int co = 0; co < c.co; co++) {
-        const double want = p.expected[static_cast<size_t>((int64_t{patch} * c.co + co) * p.voxels + v)];
-        const float y = p.to_image() ? got.image[static_cast<size_t>(patch * p.voxels + v)]
-                                     : features[p.at(patch, p.y_first() + co, v)];
-        const double share = std::abs(double{y} - want) / limit;
-        worst = std::isnan(share) ? 1e30 : std::max(worst, share);
-      }
-      for (const int channel : {0, 1, 2, 3, p.y_first() - 4, p.y_first() - 1, p.n_channels() - 4, p.n_channels() - 1})
-        others_untouched = others_untouched && std::isnan(features[p.at(patch, channel, v)]);
-    }
-  CHECK(worst <= 1);
-  CHECK(others_untouched);
-  const double n = static_cast<double>(p.voxels);
-  for (size_t i = 0; i < p.expected_sums.size(); i++) {
-    CHECK(std::abs(got.sums[i].sum - p.expected_sums[i].sum) <= limit * n);
-    CHECK(std::abs(got.sums[i].sum_of_squares - p.expected_sums[i].sum_of_squares) <= 4 * limit * n * rms);
+  for (const double y : e.y) largest = std::max(largest, std::abs(y));
+  const double limit = tolerance(c, precision, rms(e.y), largest);
+  const auto same_limit = [&](int, double) { return limit; };
+  check_sums(p, got.sums, e, limit);
+
+  const QuadMaps layout(p);
+  const std::vector<float> before = from_stored(to_stored(batch_of(layout, p.x, {}), precision), precision);
+  if (c.co > 1) {
+    if (c.ci == 1) CHECK(std::memcmp(got.image.data(), p.x.data(), p.x.size() * sizeof(float)) == 0);
+    return check_batch(layout, layout.y, before, got.features, e.y, same_limit);
   }
-  return worst;
+  check_batch(layout, layout.y, before, got.features, {}, same_limit);
+  const DenseChannels image = {c.size, p.n_patches, 1};
+  return check_batch(image, {0, 1}, unwritten<float>(p.n_patches * p.voxels()), got.image, e.y, same_limit);
 }
 
 void check_all(const std::vector<ConvCase>& cases, Precision p = Precision::fp32) {
-  double worst = 0;
-  std::string where;
-  for (const ConvCase& c : cases) {
-    const double share = check(Problem(c, 1, p));
-    if (share > worst) worst = share, where = to_string(c);
-  }
-  std::printf("%s %s: %zu cases, largest error %.0f %% of the tolerance (%s)\n", api().description(),
-              cuda::to_string(p), cases.size(), 100 * worst, where.c_str());
+  Worst worst;
+  for (const ConvCase& c : cases) worst.take(check(c, p), c);
+  worst.print(std::string(api().description()) + " " + cuda::to_string(p), cases.size());
 }
 
 bool supported(const ConvCase& c) {
@@ -360,21 +255,24 @@ TEST_CASE("PReLU and the sum behind a norm on the device equal the plain loops")
 }
 
 TEST_CASE("results on the device do not depend on the order in which blocks and threads run") {
-  const Problem direct({{5, 9, 25}, 8, 12, 3, true, true}, 1), stem({{5, 9, 33}, 1, 8, 3, false, true}, 1),
-      narrow({{5, 9, 25}, 36, 8, 1, true, true}, 1), tensor({{4, 9, 10}, 20, 12, 3, true, true}, 1, Precision::f16),
-      tf32({{4, 9, 10}, 12, 8, 3, true, true}, 1, Precision::tf32),
-      narrow_tensor({{5, 9, 13}, 20, 28, 1, true, true}, 1, Precision::bf16),
-      from_image({{5, 9, 25}, 1, 8, 5, false, true}, 1), to_image({{5, 9, 25}, 8, 1, 9, true, true, true}, 1);
-  for (const Problem* p : {&direct, &stem, &narrow, &tensor, &tf32, &narrow_tensor, &from_image, &to_image}) {
-    const Outcome forward = run(*p);
-    for (const emulation::Order order : {emulation::Order::reverse, emulation::Order::random}) {
-      emulation::settings().order = order;
-      const Outcome other = run(*p);
-      CHECK(other.stored == forward.stored);
-      CHECK(std::memcmp(other.image.data(), forward.image.data(), forward.image.size() * sizeof(float)) == 0);
-      CHECK(std::memcmp(other.sums.data(), forward.sums.data(), forward.sums.size() * sizeof(ChannelSums)) == 0);
-    }
-    emulation::settings().order = emulation::Order::forward;
+  for (const auto& [c, precision] :
+       {std::pair<ConvCase, Precision>{{{5, 9, 25}, 8, 12, 3, true, true}, Precision::fp32},
+        {{{5, 9, 33}, 1, 8, 3, false, true}, Precision::fp32},
+        {{{5, 9, 25}, 36, 8, 1, true, true}, Precision::fp32},
+        {{{4, 9, 10}, 20, 12, 3, true, true}, Precision::f16},
+        {{{4, 9, 10}, 12, 8, 3, true, true}, Precision::tf32},
+        {{{5, 9, 13}, 20, 28, 1, true, true}, Precision::bf16},
+        {{{5, 9, 25}, 1, 8, 5, false, true}, Precision::fp32},
+        {{{5, 9, 25}, 8, 1, 9, true, true, true}, Precision::fp32}}) {
+    INFO(to_string(c) << " " << cuda::to_string(precision));
+    const ConvProblem p = problem(c, precision);
+    check_orders([&] {
+      const Outcome o = run(p, precision);
+      std::vector<double> row(o.features.begin(), o.features.end());
+      row.insert(row.end(), o.image.begin(), o.image.end());
+      for (const ChannelSums& s : o.sums) row.push_back(s.sum), row.push_back(s.sum_of_squares);
+      return row;
+    });
   }
 }
 

@@ -58,19 +58,6 @@ std::vector<double> in_double(const std::vector<float>& v) {
 
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
-// f() in three orders of blocks and threads: the same bits. f gives a row of numbers.
-template <class F>
-void check_orders(F f) {
-  const auto first = f();
-  for (const emulation::Order order : {emulation::Order::reverse, emulation::Order::random}) {
-    emulation::settings().order = order;
-    const auto other = f();
-    REQUIRE(other.size() == first.size());
-    CHECK(std::memcmp(other.data(), first.data(), first.size() * sizeof first[0]) == 0);
-  }
-  emulation::settings().order = emulation::Order::forward;
-}
-
 // ---- convolutions ----
 
 struct ConvNumbers {

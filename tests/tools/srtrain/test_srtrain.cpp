@@ -1,63 +1,25 @@
 // srtrain as a user starts it, with an engine and scans that are made up (fake_srtrain.cpp).
-#include "tests/support/catch.h"
-#include "tests/support/program.h"
+#include "tests/support/program_checks.h"
 
 using namespace sr::test;
 namespace fs = std::filesystem;
 
 namespace {
 
-// Run in `folder`, it ends with this exit code, prints nothing and says one sentence with `part` in it.
-void check_refusal(const fs::path& folder, const std::vector<std::string>& words, int code, const std::string& part) {
-  CAPTURE(words);
-  const Outcome outcome = srengine(folder, words);
-  CHECK(outcome.code == code);
-  CHECK(outcome.out == "");
-  CHECK_THAT(outcome.err, ContainsSubstring("srtrain: ") && ContainsSubstring(part));
-  CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') <= 3);
-}
-
-std::vector<std::string> arguments(const std::string& out, const std::vector<std::string>& more = {}) {
-  std::vector<std::string> words{"--data",           "scans", "--model",      "b1u1,k=2", "--out",     out,
-                                 "--validate-every", "100",   "--save-every", "7",        "--threads", "1",
-                                 "--average",        "0.9"};
-  words.insert(words.end(), more.begin(), more.end());
-  return words;
+Words arguments(const std::string& out, const Words& more = {}) {
+  return joined({"--data", "scans", "--model", "b1u1,k=2", "--out", out, "--validate-every", "100", "--save-every", "7",
+                 "--threads", "1", "--average", "0.9"},
+                more);
 }
 
 // After plain training in "l1" made --generator.
-std::vector<std::string> gan_arguments(const std::string& out, const std::vector<std::string>& more = {}) {
-  std::vector<std::string> words{"gan",
-                                 "--data",
-                                 "scans",
-                                 "--generator",
-                                 "l1/last.bin",
-                                 "--out",
-                                 out,
-                                 "--critic-width",
-                                 "1",
-                                 "--critic-hidden",
-                                 "2",
-                                 "--patch",
-                                 "16",
-                                 "--critic-first",
-                                 "40",
-                                 "--extra-every",
-                                 "10",
-                                 "--extra-steps",
-                                 "7",
-                                 "--validate-every",
-                                 "20",
-                                 "--save-every",
-                                 "9",
-                                 "--threads",
-                                 "1",
-                                 "--average",
-                                 "0.9",
-                                 "--log-every",
-                                 "1"};
-  words.insert(words.end(), more.begin(), more.end());
-  return words;
+Words gan_arguments(const std::string& out, const Words& more = {}) {
+  const Words critic{"--critic-width", "1",  "--critic-hidden", "2", "--critic-first", "40",
+                     "--extra-every",  "10", "--extra-steps",   "7"};
+  const Words run{"--patch",   "16", "--validate-every", "20",  "--save-every", "9",
+                  "--threads", "1",  "--average",        "0.9", "--log-every",  "1"};
+  return joined({"gan", "--data", "scans", "--generator", "l1/last.bin", "--out", out},
+                joined(critic, joined(run, more)));
 }
 
 void same_files(const fs::path& a, const fs::path& b) {
@@ -71,7 +33,7 @@ void same_files(const fs::path& a, const fs::path& b) {
 
 TEST_CASE("a run, signals in it, and going on to the same bits") {
   TemporaryFolder folder;
-  const Outcome whole = srengine(folder.path(), arguments("whole", {"--steps", "300"}));
+  const Outcome whole = run_program(folder, arguments("whole", {"--steps", "300"}));
   CHECK(whole.code == 0);
   CHECK(whole.out == "whole/best.bin\n");
   CHECK_THAT(whole.err, ContainsSubstring("step 100: validation PSNR") && ContainsSubstring("step 300 of 300") &&
@@ -87,63 +49,56 @@ TEST_CASE("a run, signals in it, and going on to the same bits") {
     CHECK(outcome.code == (number == SIGKILL ? 137 : 130));
     CHECK(outcome.out == "");
     if (number != SIGKILL) CHECK_THAT(outcome.err, ContainsSubstring("interrupted after step"));
-    CHECK(srengine(folder.path(), arguments(run, {"--steps", "300", "--resume"})).code == 0);
+    CHECK(run_program(folder, arguments(run, {"--steps", "300", "--resume"})).code == 0);
     same_files(folder / "whole", folder / run);
   }
 }
 
 TEST_CASE("what srtrain refuses, it refuses with its exit code and one sentence") {
   TemporaryFolder folder;
-  CHECK(srengine(folder.path(), arguments("run", {"--steps", "10", "--quiet"})).code == 0);
-  const auto refused = [&](const std::vector<std::string>& words, int code, const std::string& part) {
-    check_refusal(folder.path(), words, code, part);
-  };
-  refused(arguments("run", {"--steps", "10"}), 2, "--resume goes on with it");
-  refused(arguments("run", {"--steps", "10", "--resume", "--lr", "0.1"}), 2, "--lr 0.0001 there, 0.1 here");
-  refused(arguments("run", {"--data", "others", "--resume"}), 2, "--data");
-  refused({"--data", "others", "--model", "b1u1,k=2", "--out", "run", "--average", "0.9", "--resume"}, 2, "split");
-  refused(arguments("new", {"--resume"}), 2, "no state.bin");
-  refused(arguments("new", {"--lr", "fast"}), 2, "--lr");
-  refused(arguments("run", {"--steps", "10", "--resume", "--axes"}), 2, "--axes not given there, true here");
-  refused(arguments("run", {"--steps", "10", "--resume", "--favour", "a=2"}), 2,
+  CHECK(run_program(folder, arguments("run", {"--steps", "10", "--quiet"})).code == 0);
+  refused(folder, arguments("run", {"--steps", "10"}), 2, "--resume goes on with it");
+  refused(folder, arguments("run", {"--steps", "10", "--resume", "--lr", "0.1"}), 2, "--lr 0.0001 there, 0.1 here");
+  refused(folder, arguments("run", {"--data", "others", "--resume"}), 2, "--data");
+  refused(folder, {"--data", "others", "--model", "b1u1,k=2", "--out", "run", "--average", "0.9", "--resume"}, 2,
+          "split");
+  refused(folder, arguments("new", {"--resume"}), 2, "no state.bin");
+  refused(folder, arguments("new", {"--lr", "fast"}), 2, "--lr");
+  refused(folder, arguments("run", {"--steps", "10", "--resume", "--axes"}), 2, "--axes not given there, true here");
+  refused(folder, arguments("run", {"--steps", "10", "--resume", "--favour", "a=2"}), 2,
           "--favour not given there, {\"a\":2} here");
-  refused(arguments("new", {"--init", "none.bin"}), 4, "none.bin");
-  refused(arguments("new", {"--init", "run/last.bin", "--model", "b2u2"}), 2, "--model");
-  refused({"--data", "scans", "--init", "run/last.bin", "--model", "b2u2", "--out", "new"}, 4, "b2u2");
-  refused(arguments("run/last.bin"), 5, "run/last.bin");
+  refused(folder, arguments("new", {"--init", "none.bin"}), 4, "none.bin");
+  refused(folder, arguments("new", {"--init", "run/last.bin", "--model", "b2u2"}), 2, "--model");
+  refused(folder, {"--data", "scans", "--init", "run/last.bin", "--model", "b2u2", "--out", "new"}, 4, "b2u2");
+  refused(folder, arguments("run/last.bin"), 5, "run/last.bin");
   fs::resize_file(folder / "run" / "state.bin", 100);
-  refused(arguments("run", {"--resume"}), 4, "run/state.bin");
+  refused(folder, arguments("run", {"--resume"}), 4, "run/state.bin");
 }
 
 TEST_CASE("strengths of augmentation and favours that make no sense are refused before a folder is made") {
   TemporaryFolder folder;
-  const auto outcome = [&](std::vector<std::string> words) {
-    words.insert(words.end(), {"--steps", "1", "--quiet"});
-    return srengine(folder.path(), arguments("run", words));
-  };
-  const auto refused = [&](const std::vector<std::string>& words, const std::string& part) {
-    CAPTURE(words);
-    const Outcome o = outcome(words);
-    CHECK(o.code == 2);
-    CHECK_THAT(o.err, ContainsSubstring("srtrain: " + part));
+  const auto run = [](const Words& more) { return joined(arguments("run", {"--steps", "1", "--quiet"}), more); };
+  const auto refused_option = [&](const Words& words, const std::string& part) {
+    refused(folder, run(words), 2, "srtrain: " + part);
     CHECK_FALSE(fs::exists(folder / "run"));
     fs::remove_all(folder / "run");
   };
-  refused({"--blur", "4.5"}, "--blur 4.5: is a standard deviation in voxels; 4 at most");
-  refused({"--blur=-1"}, "--blur -1: ");
-  refused({"--noise", "11"}, "--noise 11: is a standard deviation in normalised intensities");
-  refused({"--noise", "nan"}, "--noise nan: ");
-  refused({"--intensity", "1"}, "--intensity 1: must be less than 1");
+  refused_option({"--blur", "4.5"}, "--blur 4.5: is a standard deviation in voxels; 4 at most");
+  refused_option({"--blur=-1"}, "--blur -1: ");
+  refused_option({"--noise", "11"}, "--noise 11: is a standard deviation in normalised intensities");
+  refused_option({"--noise", "nan"}, "--noise nan: ");
+  refused_option({"--intensity", "1"}, "--intensity 1: must be less than 1");
   for (const char* favour : {"a", "a=", "a=0", "a=2.5", "a=1001", "=2"})
-    refused({"--favour", favour}, std::string("--favour ") + favour + ": needs the file name");
-  refused({"--favour", "a=2", "--favour", "a=3"}, "--favour a=3: this scan is named twice");
-  CHECK(outcome({"--noise", "30", "--normalization", "none", "--blur", "4", "--favour", "a=1000"}).code == 0);
+    refused_option({"--favour", favour}, std::string("--favour ") + favour + ": needs the file name");
+  refused_option({"--favour", "a=2", "--favour", "a=3"}, "--favour a=3: this scan is named twice");
+  CHECK(run_program(folder, run({"--noise", "30", "--normalization", "none", "--blur", "4", "--favour", "a=1000"}))
+            .code == 0);
 }
 
 TEST_CASE("a run against a critic, signals in it, and going on to the same bits") {
   TemporaryFolder folder;
-  REQUIRE(srengine(folder.path(), arguments("l1", {"--steps", "2", "--quiet"})).code == 0);
-  const Outcome whole = srengine(folder.path(), gan_arguments("whole", {"--steps", "50"}));
+  REQUIRE(run_program(folder, arguments("l1", {"--steps", "2", "--quiet"})).code == 0);
+  const Outcome whole = run_program(folder, gan_arguments("whole", {"--steps", "50"}));
   CHECK(whole.code == 0);
   CHECK(whole.out == "whole/best.bin\n");
   CHECK_THAT(whole.err, ContainsSubstring("critic step 147, generator step 20: Wasserstein estimate") &&
@@ -161,46 +116,44 @@ TEST_CASE("a run against a critic, signals in it, and going on to the same bits"
       CHECK(outcome.code == (number == SIGKILL ? 137 : 130));
       CHECK(outcome.out == "");
       if (number == SIGTERM) CHECK_THAT(outcome.err, ContainsSubstring("interrupted after critic step"));
-      CHECK(srengine(folder.path(), gan_arguments(run, {"--steps", "50", "--resume"})).code == 0);
+      CHECK(run_program(folder, gan_arguments(run, {"--steps", "50", "--resume"})).code == 0);
       same_files(folder / "whole", folder / run);
     }
 }
 
 TEST_CASE("what srtrain gan refuses, it refuses with its exit code and one sentence") {
   TemporaryFolder folder;
-  REQUIRE(srengine(folder.path(), arguments("l1", {"--steps", "2", "--quiet"})).code == 0);
-  REQUIRE(srengine(folder.path(), gan_arguments("run", {"--steps", "2", "--quiet"})).code == 0);
-  const auto refused = [&](const std::vector<std::string>& words, int code, const std::string& part) {
-    check_refusal(folder.path(), words, code, part);
-    CHECK_FALSE(fs::exists(folder / "new"));
-  };
-  refused({"gan", "--data", "scans", "--out", "new"}, 2, "--generator is required (srtrain gan --help");
-  refused(gan_arguments("new", {"--model", "b1u1"}), 2, "--model");
-  refused(gan_arguments("new", {"--warm-up", "3"}), 2, "--warm-up");
-  refused(gan_arguments("new", {"--critic-steps", "0"}), 2, "--critic-steps");
-  refused(gan_arguments("new", {"--critic-beta2", "1"}), 2, "--critic-beta2");
-  refused(gan_arguments("new", {"--guard-l1", "-1"}), 2, "--guard-l1");
-  refused({"gan", "--data", "scans", "--generator", "l1/last.bin", "--out", "new", "--patch", "15"}, 2,
+  REQUIRE(run_program(folder, arguments("l1", {"--steps", "2", "--quiet"})).code == 0);
+  REQUIRE(run_program(folder, gan_arguments("run", {"--steps", "2", "--quiet"})).code == 0);
+  refused(folder, {"gan", "--data", "scans", "--out", "new"}, 2, "--generator is required (srtrain gan --help");
+  refused(folder, gan_arguments("new", {"--model", "b1u1"}), 2, "--model");
+  refused(folder, gan_arguments("new", {"--warm-up", "3"}), 2, "--warm-up");
+  refused(folder, gan_arguments("new", {"--critic-steps", "0"}), 2, "--critic-steps");
+  refused(folder, gan_arguments("new", {"--critic-beta2", "1"}), 2, "--critic-beta2");
+  refused(folder, gan_arguments("new", {"--guard-l1", "-1"}), 2, "--guard-l1");
+  refused(folder, {"gan", "--data", "scans", "--generator", "l1/last.bin", "--out", "new", "--patch", "15"}, 2,
           "--patch 15: a critic needs patches of 16 voxels");
-  refused({"gan", "--data", "scans", "--generator", "none.bin", "--out", "new"}, 4, "none.bin");
-  refused(gan_arguments("run"), 2, "--resume goes on with it");
-  refused(gan_arguments("run", {"--resume", "--penalty", "9"}), 2, "--penalty 10.0 there, 9.0 here");
-  refused(gan_arguments("run", {"--resume", "--adversarial", "0.2", "--critic-lr", "0.1"}), 2,
+  refused(folder, {"gan", "--data", "scans", "--generator", "none.bin", "--out", "new"}, 4, "none.bin");
+  refused(folder, gan_arguments("run"), 2, "--resume goes on with it");
+  refused(folder, gan_arguments("run", {"--resume", "--penalty", "9"}), 2, "--penalty 10.0 there, 9.0 here");
+  refused(folder, gan_arguments("run", {"--resume", "--adversarial", "0.2", "--critic-lr", "0.1"}), 2,
           "--generator run/last.bin");
-  refused(arguments("run", {"--resume"}), 2, "run holds a run of srtrain gan, which srtrain gan --resume goes on with");
-  refused(gan_arguments("l1", {"--resume"}), 2, "l1 holds a run of plain srtrain, which srtrain --resume goes on with");
-  refused({"--data", "scans", "gan", "--out", "new"}, 2, "gan");
+  refused(folder, arguments("run", {"--resume"}), 2,
+          "run holds a run of srtrain gan, which srtrain gan --resume goes on with");
+  refused(folder, gan_arguments("l1", {"--resume"}), 2,
+          "l1 holds a run of plain srtrain, which srtrain --resume goes on with");
+  refused(folder, {"--data", "scans", "gan", "--out", "new"}, 2, "gan");
   // These do not change the numbers.
-  CHECK(srengine(folder.path(), gan_arguments("run", {"--resume", "--steps", "3", "--quiet", "--guard-l1", "5",
-                                                      "--guard-gradient", "0"}))
+  CHECK(run_program(folder, gan_arguments("run", {"--resume", "--steps", "3", "--quiet", "--guard-l1", "5",
+                                                  "--guard-gradient", "0"}))
             .code == 0);
   fs::resize_file(folder / "run" / "state.bin", 100);
-  refused(gan_arguments("run", {"--resume"}), 4, "run/state.bin");
+  refused(folder, gan_arguments("run", {"--resume"}), 4, "run/state.bin");
 }
 
 TEST_CASE("the two helps name each other's options where they are shared") {
   TemporaryFolder folder;
-  const Outcome plain = srengine(folder.path(), {"--help"}), gan = srengine(folder.path(), {"gan", "--help"});
+  const Outcome plain = run_program(folder, {"--help"}), gan = run_program(folder, {"gan", "--help"});
   CHECK((plain.code == 0 && gan.code == 0));
   for (const char* shared : {"--data", "--favour", "--steps", "--batch", "--lr", "--average", "--conv", "--resume"})
     for (const Outcome& help : {plain, gan}) CHECK_THAT(help.out, ContainsSubstring(std::string(shared) + " "));
