@@ -5,12 +5,19 @@
 #include <cstddef>
 
 #include "kernels/cuda/portability.h"
+#if !defined(__CUDACC__) && !defined(__CUDA__)
+#include "kernels/emulation/nccl_types.h"
+#endif
 
 namespace sr::cuda {
 
+#if defined(__CUDACC__) || defined(__CUDA__)
 struct NcclId {  // ncclUniqueId
-  char bytes[128];
+  char internal[128];
 };
+#else
+using NcclId = ncclUniqueId;
+#endif
 using NcclComm = void*;  // ncclComm_t
 
 inline constexpr int nccl_success = 0;                 // ncclResult_t
@@ -27,7 +34,7 @@ struct NcclLibrary {
 };
 
 // The library, opened when it is first asked for, or null and one clause that says why not. From any thread. In the
-// plugin it is NVIDIA's (nccl_library_cuda.cu); the emulation puts a stand-in there (kernels/emulation/nccl.cpp).
+// plugin it is NVIDIA's; under emulation a stand-in (kernels/emulation/nccl.cpp).
 const NcclLibrary* nccl_library(const char** why_not);
 
 }  // namespace sr::cuda
