@@ -45,7 +45,7 @@ class FlushSubnormals {
     return value;
   }
   static void set_control(uint64_t value) {
-    asm volatile("msr fpcr, %0" : : "r"(value));
+    asm volatile("msr fpcr, %0" : : "r"(value) : "memory");
   }
   uint64_t before_;
 #else

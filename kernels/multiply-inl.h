@@ -19,8 +19,8 @@ HWY_BEFORE_NAMESPACE();
 namespace sr::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// AVX-512 and NEON have 32 vector registers, SSE4 and AVX2 have 16.
-#if HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON
+// AVX-512 and 64-bit ARM (all of Highway's kinds of NEON) have 32 vector registers, SSE4 and AVX2 have 16.
+#if HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM_A64
 constexpr bool kManyRegisters = true;
 #else
 constexpr bool kManyRegisters = false;

@@ -3,7 +3,7 @@
 
 #include <iterator>
 
-#include "weights/printable.h"
+#include "engine/base/printable.h"
 #include "weights/weights_file.h"
 
 namespace sr {

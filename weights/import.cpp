@@ -4,10 +4,10 @@
 
 #include <algorithm>
 
+#include "engine/base/printable.h"
 #include "weights/bounded_json.h"
 #include "weights/checkpoint.h"
 #include "weights/infer.h"
-#include "weights/printable.h"
 
 namespace sr {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "weights/printable.h"
+#include "engine/base/printable.h"
 
 namespace sr {
 

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "weights/printable.h"
+#include "engine/base/printable.h"
 
 namespace sr {
 namespace {

@@ -101,7 +101,7 @@ ScanName choose_sibling(const ScanName& name, const std::string& extension, cons
 
 ScanReader::Impl::Impl(const ScanName& given) : name(given) {
   Findings findings;
-  const auto settle = [&](const std::filesystem::path& about) {
+  const auto refuse_or_warn = [&](const std::filesystem::path& about) {
     for (const Finding& finding : findings) {
       if (finding.level == Level::error) throw Error(Status::bad_input, sentence(about, finding));
       warnings.push_back(sentence(about, finding));
@@ -111,33 +111,33 @@ ScanReader::Impl::Impl(const ScanName& given) : name(given) {
 
   const ScanName header_name = given.is_image() ? choose_sibling(given, ".hdr", "header", findings) : given;
   const std::filesystem::path& header_path = header_name.path;
-  settle(given.path);
+  refuse_or_warn(given.path);
   auto source = std::make_unique<ByteSource>(header_path, ByteSource::Gzip::by_content);
   std::array<std::byte, header_bytes(2)> first_bytes;
   const int64_t n = source->read_at(0, first_bytes.data(), header_bytes(2));
   if (n < header_bytes(2) && !source->damage().empty()) refuse_as_cut(*source, n, header_bytes(2));
   const std::optional<ScanHeader> checked = check_header({first_bytes.data(), static_cast<size_t>(n)}, findings);
-  settle(header_path);
+  refuse_or_warn(header_path);
   header = *checked;  // without a header there was an error
   check_name(header_name, header.kind);
 
   if (header.kind.single_file) {
     check_file_size(voxel_extent(header), source->file_bytes(), source->compressed(), findings);
-    settle(header_path);
+    refuse_or_warn(header_path);
   }
   extensions = read_extensions(*source, header, findings);
-  settle(header_path);
+  refuse_or_warn(header_path);
   if (header.kind.single_file) {
     voxels = std::move(source);
   } else {
     verify_checksum(*source, "header", header_bytes(header.kind.version));
     const ScanName image = given.is_image() ? given : choose_sibling(given, ".img", "voxels", findings);
-    settle(given.path);
+    refuse_or_warn(given.path);
     // It has no header and may begin with any two bytes, so the name must say as well that they are gzip's.
     voxels = std::make_unique<ByteSource>(image.path,
                                           image.is_gzip() ? ByteSource::Gzip::by_content : ByteSource::Gzip::never);
     check_file_size(voxel_extent(header), voxels->file_bytes(), voxels->compressed(), findings);
-    settle(voxels->path());
+    refuse_or_warn(voxels->path());
   }
 
   const int64_t claimed = voxel_extent(header).end();

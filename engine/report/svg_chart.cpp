@@ -29,7 +29,7 @@ struct Axis {
     high = std::max(high, v);
   }
   // A range that can be divided by: something on either side of a single value, 0 .. 1 where there is none.
-  void settle() {
+  void make_divisible() {
     if (!(low <= high)) low = logarithmic ? 0.1 : 0, high = 1;
     if (low == high) {
       const double more = std::max(0.5, 1e-6 * std::abs(low));
@@ -251,8 +251,8 @@ Drawing draw(const Chart& chart) {
   for (const Curve& c : chart.curves)
     for (size_t i = 0; i < c.x.size(); i++) x.include(c.x[i]), y.include(c.y[i]);
   for (const Dot& dot : chart.dots) x.include(dot.x), y.include(dot.y);
-  x.settle();
-  y.settle();
+  x.make_divisible();
+  y.make_divisible();
   if (!chart.dots.empty()) x.widen(), y.widen();
 
   std::string svg;

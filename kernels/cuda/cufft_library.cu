@@ -4,9 +4,24 @@
 #include <cstdio>
 #include <type_traits>
 
+#if defined(__CUDACC__) || defined(__CUDA__)
 #include "kernels/cuda/shared_library.h"
+#else
+#include "kernels/emulation/settings.h"
+#endif
 
 namespace sr::cuda {
+
+// The table's types are written out; these say that they are the header's.
+static_assert(std::is_same_v<decltype(CufftLibrary::create), decltype(&cufftCreate)>);
+static_assert(std::is_same_v<decltype(CufftLibrary::destroy), decltype(&cufftDestroy)>);
+static_assert(std::is_same_v<decltype(CufftLibrary::set_auto_allocation), decltype(&cufftSetAutoAllocation)>);
+static_assert(std::is_same_v<decltype(CufftLibrary::make_plan_many), decltype(&cufftMakePlanMany)>);
+static_assert(std::is_same_v<decltype(CufftLibrary::set_work_area), decltype(&cufftSetWorkArea)>);
+static_assert(std::is_same_v<decltype(CufftLibrary::set_stream), decltype(&cufftSetStream)>);
+static_assert(std::is_same_v<decltype(CufftLibrary::exec_c2c), decltype(&cufftExecC2C)>);
+
+#if defined(__CUDACC__) || defined(__CUDA__)
 namespace {
 
 // Files to try, in this order: the major version that the plugin was built with, then those of CUDA 13 and 12, then
@@ -40,15 +55,6 @@ Loaded load() {
   return loaded;
 }
 
-// The table's types are written out; these say that they are the header's.
-static_assert(std::is_same_v<decltype(CufftLibrary::create), decltype(&cufftCreate)>);
-static_assert(std::is_same_v<decltype(CufftLibrary::destroy), decltype(&cufftDestroy)>);
-static_assert(std::is_same_v<decltype(CufftLibrary::set_auto_allocation), decltype(&cufftSetAutoAllocation)>);
-static_assert(std::is_same_v<decltype(CufftLibrary::make_plan_many), decltype(&cufftMakePlanMany)>);
-static_assert(std::is_same_v<decltype(CufftLibrary::set_work_area), decltype(&cufftSetWorkArea)>);
-static_assert(std::is_same_v<decltype(CufftLibrary::set_stream), decltype(&cufftSetStream)>);
-static_assert(std::is_same_v<decltype(CufftLibrary::exec_c2c), decltype(&cufftExecC2C)>);
-
 }  // namespace
 
 const CufftLibrary* cufft_library(const char** why_not) {
@@ -56,5 +62,18 @@ const CufftLibrary* cufft_library(const char** why_not) {
   *why_not = loaded.why_not;
   return loaded.complete ? &loaded.table : nullptr;
 }
+#else
+const CufftLibrary* cufft_library(const char** why_not) {
+  static constexpr CufftLibrary table = {.create = cufftCreate,
+                                         .destroy = cufftDestroy,
+                                         .set_auto_allocation = cufftSetAutoAllocation,
+                                         .make_plan_many = cufftMakePlanMany,
+                                         .set_work_area = cufftSetWorkArea,
+                                         .set_stream = cufftSetStream,
+                                         .exec_c2c = cufftExecC2C};
+  *why_not = "the emulation was told to have no cuFFT";
+  return emulation::settings().cufft ? &table : nullptr;
+}
+#endif
 
 }  // namespace sr::cuda

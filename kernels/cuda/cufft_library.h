@@ -25,7 +25,7 @@ struct CufftLibrary {
 };
 
 // The library, opened when it is first asked for, or null and one clause that says why not. From any thread. In the
-// plugin it is NVIDIA's (cufft_library.cu); the emulation puts a stand-in there (kernels/emulation/cufft.cpp).
+// plugin it is NVIDIA's; under emulation a stand-in (kernels/emulation/cufft.cpp).
 const CufftLibrary* cufft_library(const char** why_not);
 
 }  // namespace sr::cuda

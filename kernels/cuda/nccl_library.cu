@@ -2,9 +2,13 @@
 
 #include <cstdio>
 
+#if defined(__CUDACC__) || defined(__CUDA__)
 #include "kernels/cuda/shared_library.h"
+#endif
 
 namespace sr::cuda {
+
+#if defined(__CUDACC__) || defined(__CUDA__)
 namespace {
 
 struct Loaded {
@@ -36,5 +40,18 @@ const NcclLibrary* nccl_library(const char** why_not) {
   *why_not = loaded.why_not;
   return loaded.complete ? &loaded.table : nullptr;
 }
+#else
+static_assert(nccl_success == ncclSuccess && nccl_float == ncclFloat && nccl_double == ncclDouble);
+
+const NcclLibrary* nccl_library(const char** why_not) {
+  static constexpr NcclLibrary table = {.get_unique_id = ncclGetUniqueId,
+                                        .init_rank = ncclCommInitRank,
+                                        .all_reduce = ncclAllReduce,
+                                        .destroy = ncclCommDestroy,
+                                        .error_string = ncclGetErrorString};
+  *why_not = "";
+  return &table;
+}
+#endif
 
 }  // namespace sr::cuda

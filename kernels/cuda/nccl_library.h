@@ -6,12 +6,19 @@
 
 #include "kernels/cuda/nccl.h"
 #include "kernels/cuda/portability.h"
+#if !defined(__CUDACC__) && !defined(__CUDA__)
+#include "kernels/emulation/nccl_types.h"
+#endif
 
 namespace sr::cuda {
 
+#if defined(__CUDACC__) || defined(__CUDA__)
 struct NcclId {  // ncclUniqueId
-  char bytes[communicator_id_bytes];
+  char internal[communicator_id_bytes];
 };
+#else
+using NcclId = ncclUniqueId;
+#endif
 
 inline constexpr int nccl_success = 0;                 // ncclResult_t
 inline constexpr int nccl_float = 7, nccl_double = 8;  // ncclDataType_t
@@ -27,7 +34,7 @@ struct NcclLibrary {
 };
 
 // The library, opened when it is first asked for, or null and one clause that says why not. From any thread. In the
-// plugin it is NVIDIA's (nccl_library.cu); the emulation puts a stand-in there (kernels/emulation/nccl.cpp).
+// plugin it is NVIDIA's; under emulation a stand-in (kernels/emulation/nccl.cpp).
 const NcclLibrary* nccl_library(const char** why_not);
 
 }  // namespace sr::cuda

@@ -1,4 +1,4 @@
-// A stand-in for cuFFT (cufft_types.h), as the table that the plugin would fill from the library.
+// A stand-in for cuFFT (cufft_types.h).
 #include <algorithm>
 #include <complex>
 #include <kissfft/kissfft.hh>
@@ -7,7 +7,7 @@
 #include <mutex>
 #include <vector>
 
-#include "kernels/cuda/cufft_library.h"
+#include "kernels/emulation/cufft_types.h"
 #include "kernels/emulation/runtime_state.h"
 #include "kernels/emulation/settings.h"
 
@@ -49,64 +49,9 @@ cufftResult with_plan(cufftHandle handle, F f) {
   return at == plans().end() ? CUFFT_INVALID_PLAN : f(at->second);
 }
 
-cufftResult create(cufftHandle* handle) {
-  if (settings().device_count == 0) return CUFFT_SETUP_FAILED;
-  const std::lock_guard lock(plans_mutex());
-  static cufftHandle next = 0;
-  *handle = next++;
-  plans()[*handle];
-  return CUFFT_SUCCESS;
-}
-
-cufftResult destroy(cufftHandle handle) {
-  const std::lock_guard lock(plans_mutex());
-  return plans().erase(handle) ? CUFFT_SUCCESS : CUFFT_INVALID_PLAN;
-}
-
-cufftResult set_auto_allocation(cufftHandle handle, int allocate) {
-  return with_plan(handle, [&](Plan& plan) {
-    if (plan.made) return CUFFT_INVALID_PLAN;
-    plan.allocates = allocate != 0;
-    return CUFFT_SUCCESS;
-  });
-}
-
 // NVIDIA's takes none for many sizes and several times the block for others; here, some for all but powers of 2.
 size_t work_bytes_of(int n, int batch) {
   return (n & (n - 1)) == 0 ? 0 : static_cast<size_t>(n) * static_cast<size_t>(batch) * sizeof(cufftComplex);
-}
-
-cufftResult make_plan_many(cufftHandle handle, int rank, int* n, int* inembed, int istride, int idist, int* onembed,
-                           int ostride, int odist, cufftType type, int batch, size_t* work_bytes) {
-  return with_plan(handle, [&](Plan& plan) {
-    if (plan.made) return CUFFT_INVALID_PLAN;
-    if (type != CUFFT_C2C) return CUFFT_INVALID_TYPE;
-    if (rank != 1 || !n || batch < 1 || !work_bytes) return CUFFT_INVALID_VALUE;
-    if (*n < 2) return CUFFT_INVALID_SIZE;  // whether NVIDIA's takes 1 is not documented: nobody may rely on it
-    if (plan.allocates) return CUFFT_INVALID_VALUE;  // memory that the backend does not know of; it never asks for it
-    if ((inembed && (istride < 1 || idist < 1)) || (onembed && (ostride < 1 || odist < 1))) return CUFFT_INVALID_VALUE;
-    plan.n = *n;
-    plan.batch = batch;
-    plan.in = inembed ? Layout{istride, idist} : Layout{1, *n};
-    plan.out = onembed ? Layout{ostride, odist} : Layout{1, *n};
-    plan.work_bytes = *work_bytes = work_bytes_of(*n, batch);
-    plan.made = true;
-    return CUFFT_SUCCESS;
-  });
-}
-
-cufftResult set_work_area(cufftHandle handle, void* work) {
-  return with_plan(handle, [&](Plan& plan) {
-    plan.work = work;
-    return CUFFT_SUCCESS;
-  });
-}
-
-cufftResult set_stream(cufftHandle handle, cudaStream_t stream) {
-  return with_plan(handle, [&](Plan& plan) {
-    plan.stream = stream;
-    return CUFFT_SUCCESS;
-  });
 }
 
 void execute(const Plan& plan, const cufftComplex* in, cufftComplex* out, int direction) {
@@ -131,7 +76,73 @@ void execute(const Plan& plan, const cufftComplex* in, cufftComplex* out, int di
     }
 }
 
-cufftResult exec_c2c(cufftHandle handle, cufftComplex* in, cufftComplex* out, int direction) {
+}  // namespace
+
+size_t cufft_plans() {
+  const std::lock_guard lock(plans_mutex());
+  return plans().size();
+}
+
+}  // namespace sr::emulation
+
+using namespace sr::emulation;
+
+cufftResult cufftCreate(cufftHandle* handle) {
+  if (settings().device_count == 0) return CUFFT_SETUP_FAILED;
+  const std::lock_guard lock(plans_mutex());
+  static cufftHandle next = 0;
+  *handle = next++;
+  plans()[*handle];
+  return CUFFT_SUCCESS;
+}
+
+cufftResult cufftDestroy(cufftHandle handle) {
+  const std::lock_guard lock(plans_mutex());
+  return plans().erase(handle) ? CUFFT_SUCCESS : CUFFT_INVALID_PLAN;
+}
+
+cufftResult cufftSetAutoAllocation(cufftHandle handle, int allocate) {
+  return with_plan(handle, [&](Plan& plan) {
+    if (plan.made) return CUFFT_INVALID_PLAN;
+    plan.allocates = allocate != 0;
+    return CUFFT_SUCCESS;
+  });
+}
+
+cufftResult cufftMakePlanMany(cufftHandle handle, int rank, int* n, int* inembed, int istride, int idist, int* onembed,
+                              int ostride, int odist, cufftType type, int batch, size_t* work_bytes) {
+  return with_plan(handle, [&](Plan& plan) {
+    if (plan.made) return CUFFT_INVALID_PLAN;
+    if (type != CUFFT_C2C) return CUFFT_INVALID_TYPE;
+    if (rank != 1 || !n || batch < 1 || !work_bytes) return CUFFT_INVALID_VALUE;
+    if (*n < 2) return CUFFT_INVALID_SIZE;  // whether NVIDIA's takes 1 is not documented: nobody may rely on it
+    if (plan.allocates) return CUFFT_INVALID_VALUE;  // memory that the backend does not know of; it never asks for it
+    if ((inembed && (istride < 1 || idist < 1)) || (onembed && (ostride < 1 || odist < 1))) return CUFFT_INVALID_VALUE;
+    plan.n = *n;
+    plan.batch = batch;
+    plan.in = inembed ? Layout{istride, idist} : Layout{1, *n};
+    plan.out = onembed ? Layout{ostride, odist} : Layout{1, *n};
+    plan.work_bytes = *work_bytes = work_bytes_of(*n, batch);
+    plan.made = true;
+    return CUFFT_SUCCESS;
+  });
+}
+
+cufftResult cufftSetWorkArea(cufftHandle handle, void* work) {
+  return with_plan(handle, [&](Plan& plan) {
+    plan.work = work;
+    return CUFFT_SUCCESS;
+  });
+}
+
+cufftResult cufftSetStream(cufftHandle handle, cudaStream_t stream) {
+  return with_plan(handle, [&](Plan& plan) {
+    plan.stream = stream;
+    return CUFFT_SUCCESS;
+  });
+}
+
+cufftResult cufftExecC2C(cufftHandle handle, cufftComplex* in, cufftComplex* out, int direction) {
   return with_plan(handle, [&](Plan& plan) {
     if (!plan.made) return CUFFT_INVALID_PLAN;
     if (direction != CUFFT_FORWARD && direction != CUFFT_INVERSE) return CUFFT_INVALID_VALUE;
@@ -144,29 +155,3 @@ cufftResult exec_c2c(cufftHandle handle, cufftComplex* in, cufftComplex* out, in
     return error == cudaSuccess ? CUFFT_SUCCESS : CUFFT_EXEC_FAILED;
   });
 }
-
-constexpr cuda::CufftLibrary table = {.create = create,
-                                      .destroy = destroy,
-                                      .set_auto_allocation = set_auto_allocation,
-                                      .make_plan_many = make_plan_many,
-                                      .set_work_area = set_work_area,
-                                      .set_stream = set_stream,
-                                      .exec_c2c = exec_c2c};
-
-}  // namespace
-
-size_t cufft_plans() {
-  const std::lock_guard lock(plans_mutex());
-  return plans().size();
-}
-
-}  // namespace sr::emulation
-
-namespace sr::cuda {
-
-const CufftLibrary* cufft_library(const char** why_not) {
-  *why_not = "the emulation was told to have no cuFFT";
-  return emulation::settings().cufft ? &emulation::table : nullptr;
-}
-
-}  // namespace sr::cuda

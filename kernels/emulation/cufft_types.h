@@ -22,3 +22,12 @@ enum { CUFFT_FORWARD = -1, CUFFT_INVERSE = 1 };
 
 using cufftComplex = float2;
 using cufftHandle = int;
+
+cufftResult cufftCreate(cufftHandle* plan);
+cufftResult cufftDestroy(cufftHandle plan);
+cufftResult cufftSetAutoAllocation(cufftHandle plan, int allocate);
+cufftResult cufftMakePlanMany(cufftHandle plan, int rank, int* n, int* inembed, int istride, int idist, int* onembed,
+                              int ostride, int odist, cufftType type, int batch, size_t* work_bytes);
+cufftResult cufftSetWorkArea(cufftHandle plan, void* work);
+cufftResult cufftSetStream(cufftHandle plan, cudaStream_t stream);
+cufftResult cufftExecC2C(cufftHandle plan, cufftComplex* in, cufftComplex* out, int direction);

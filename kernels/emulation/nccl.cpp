@@ -6,14 +6,10 @@
 #include <mutex>
 #include <vector>
 
-#include "kernels/cuda/nccl_library.h"
-#include "kernels/emulation/settings.h"
+#include "kernels/emulation/nccl_types.h"
 
 namespace sr::emulation {
 namespace {
-
-using cuda::Communicator;
-using cuda::NcclId;
 
 // The ranks of one id. They meet at every sum.
 class Group {
@@ -59,22 +55,21 @@ struct ncclComm {
   int rank;
 };
 
-namespace sr::emulation {
-namespace {
+using sr::emulation::Group;
 
-int get_unique_id(NcclId* id) {
+int ncclGetUniqueId(ncclUniqueId* id) {
   static int next = 0;
   std::memset(id, 0, sizeof *id);
-  std::memcpy(id->bytes, &next, sizeof next);
+  std::memcpy(id->internal, &next, sizeof next);
   next++;
-  return cuda::nccl_success;
+  return ncclSuccess;
 }
 
-int init_rank(Communicator* comm, int n_ranks, NcclId id, int rank) {
+int ncclCommInitRank(ncclComm_t* comm, int n_ranks, ncclUniqueId id, int rank) {
   static std::mutex mutex;
   static std::map<int, std::weak_ptr<Group>> groups;
   int number = 0;
-  std::memcpy(&number, id.bytes, sizeof number);
+  std::memcpy(&number, id.internal, sizeof number);
   std::shared_ptr<Group> group;
   {
     const std::lock_guard lock(mutex);
@@ -83,36 +78,22 @@ int init_rank(Communicator* comm, int n_ranks, NcclId id, int rank) {
   }
   *comm = new ncclComm{group, rank};
   group->meet();
-  return cuda::nccl_success;
+  return ncclSuccess;
 }
 
-int all_reduce(const void* send, void* receive, size_t count, int type, int, Communicator comm, cudaStream_t) {
-  if (type == cuda::nccl_double)
+int ncclAllReduce(const void* send, void* receive, size_t count, int type, int, ncclComm_t comm, cudaStream_t) {
+  if (type == ncclDouble)
     comm->group->all_reduce(comm->rank, static_cast<const double*>(send), static_cast<double*>(receive), count);
   else
     comm->group->all_reduce(comm->rank, static_cast<const float*>(send), static_cast<float*>(receive), count);
-  return cuda::nccl_success;
+  return ncclSuccess;
 }
 
-int destroy(Communicator comm) {
+int ncclCommDestroy(ncclComm_t comm) {
   delete comm;
-  return cuda::nccl_success;
+  return ncclSuccess;
 }
 
-const char* error_string(int) {
+const char* ncclGetErrorString(int) {
   return "an error";
 }
-
-}  // namespace
-}  // namespace sr::emulation
-
-namespace sr::cuda {
-
-const NcclLibrary* nccl_library(const char** why_not) {
-  static constexpr NcclLibrary table = {emulation::get_unique_id, emulation::init_rank, emulation::all_reduce,
-                                        emulation::destroy, emulation::error_string};
-  *why_not = "";
-  return &table;
-}
-
-}  // namespace sr::cuda

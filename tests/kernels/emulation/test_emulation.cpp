@@ -10,7 +10,7 @@
 #include "kernels/cuda/portability.h"
 #include "kernels/cuda/ptx.h"
 #include "kernels/cuda/tensor.cuh"
-#include "kernels/emulation/device_array.h"
+#include "tests/kernels/emulation/device_array.h"
 #include "tests/support/catch.h"
 
 namespace sr {

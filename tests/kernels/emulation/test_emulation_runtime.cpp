@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "kernels/cuda/portability.h"
-#include "kernels/emulation/device_array.h"
+#include "tests/kernels/emulation/device_array.h"
 #include "tests/support/catch.h"
 
 namespace sr {
