@@ -65,4 +65,8 @@ void SrDenseNet::backward(const Plan& plan, GradientOps& op) const {
   op.conv3d(plan.image, stem_, {0, 2 * model.growth}, Gradients::none);
 }
 
+std::unique_ptr<Network> make_srdensenet(const Weights& weights) {
+  return std::make_unique<SrDenseNet>(weights);
+}
+
 }  // namespace sr

@@ -69,4 +69,8 @@ void SrResNet::backward(const Plan& plan, GradientOps& op) const {
   op.conv3d(plan.image, head_, at.head(), Gradients::none);
 }
 
+std::unique_ptr<Network> make_srresnet(const Weights& weights) {
+  return std::make_unique<SrResNet>(weights);
+}
+
 }  // namespace sr
