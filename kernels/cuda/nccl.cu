@@ -32,13 +32,13 @@ const char* communicator_missing() {
 Result make_communicator_id(char id[communicator_id_bytes]) {
   NcclId made;
   const Result r = check_nccl(nccl().get_unique_id(&made), "NCCL's id");
-  std::memcpy(id, made.bytes, sizeof made.bytes);
+  std::memcpy(id, made.internal, sizeof made.internal);
   return r;
 }
 
 Result join(const char id[communicator_id_bytes], int rank, int n_ranks, Communicator* communicator) {
   NcclId shared;
-  std::memcpy(shared.bytes, id, sizeof shared.bytes);
+  std::memcpy(shared.internal, id, sizeof shared.internal);
   return check_nccl(nccl().init_rank(communicator, n_ranks, shared, rank), "joining the other ranks by NCCL");
 }
 
