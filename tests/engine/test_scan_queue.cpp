@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 namespace {
 
 const fs::path golden = fs::path(SR_TEST_DATA) / "golden";
-const fs::path plain = golden / "nifti" / "int16.nii", four_d = golden / "nifti" / "four_d.nii.gz";
+const fs::path plain_scan = golden / "nifti" / "int16.nii", four_d = golden / "nifti" / "four_d.nii.gz";
 
 Restorer restorer_with(int flips) {
   RestoreOptions options;
@@ -60,7 +60,7 @@ struct Told {
 TEST_CASE("scans and their volumes come out as each by itself would, with change and uncertainty") {
   const TemporaryFolder folder;
   std::vector<ScanRequest> requests;
-  for (const fs::path& scan : {plain, four_d, plain, four_d, four_d}) {
+  for (const fs::path& scan : {plain_scan, four_d, plain_scan, four_d, four_d}) {
     const std::string number = std::to_string(requests.size());
     ScanRequest& r = requests.emplace_back(request(scan, folder / (number + ".nii.gz")));
     r.change = folder / (number + "_change.nii");
@@ -95,8 +95,8 @@ TEST_CASE("a scan that cannot be opened, read or written is told in its turn, an
   cut.resize(cut.size() - 1);
   test::write_bytes(folder / "short.nii.gz", cut);
   const std::vector<ScanRequest> requests{request(folder / "missing.nii", folder / "0.nii"),
-                                          request(plain, folder / "1.nii"),
-                                          request(plain, folder / "nowhere" / "2.nii"),
+                                          request(plain_scan, folder / "1.nii"),
+                                          request(plain_scan, folder / "nowhere" / "2.nii"),
                                           request(folder / "short.nii.gz", folder / "3.nii"),
                                           request(four_d, folder / "4.nii"),
                                           request(folder / "gone.nii", folder / "5.nii")};
@@ -117,7 +117,7 @@ TEST_CASE("a scan that cannot be opened, read or written is told in its turn, an
 TEST_CASE("while a scan is restored the next one is read, and no other") {
   const TemporaryFolder folder;
   std::vector<ScanRequest> requests;
-  for (int i = 0; i < 4; i++) requests.push_back(request(plain, folder / (std::to_string(i) + ".nii")));
+  for (int i = 0; i < 4; i++) requests.push_back(request(plain_scan, folder / (std::to_string(i) + ".nii")));
   Restorer restorer = restorer_with(1);
   Told told;
   ScanCalls calls = told.calls(requests);
