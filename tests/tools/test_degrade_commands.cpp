@@ -99,7 +99,7 @@ TEST_CASE("--seed: the same voxels again, others for another; each volume has no
   CHECK(upsample(read_scan(folder / "native.nii"), {6, 11, 13}, Interpolation::linear).data == seven);
 
   done(folder, {"degrade", four_d, "-o", "series.nii", "--grid", "native", "--noise", "9", "--seed", "7"});
-  ScanReader high(four_d), low(folder / "series.nii");
+  ScanReader high(fs::path{four_d}), low(folder / "series.nii");
   REQUIRE(low.info().n_volumes == 5);
   for (int64_t t = 0; t < 5; t++) {
     Volume expected = truncate_kspace(high.read(t), {2, 2, 1});

@@ -136,7 +136,7 @@ TEST_CASE("a 4D scan is degraded and evaluated volume by volume") {
   const TemporaryFolder folder;
   const std::string scan = SR_TEST_DATA "/golden/nifti/four_d.nii.gz";  // 4x3x2, five volumes
   done(folder, {"degrade", scan, "-o", "low.nii.gz", "--factor", "1.5x2x1"});
-  ScanReader high(scan), low(folder / "low.nii.gz");
+  ScanReader high(fs::path{scan}), low(folder / "low.nii.gz");
   REQUIRE(high.info().n_volumes == 5);
   REQUIRE(low.info().n_volumes == 5);
   for (int64_t t = 0; t < 5; ++t)
