@@ -97,8 +97,7 @@ Worst check_weights(const ConvProblem& p, ConvAlgorithm algorithm, const Expecte
                                 1e-9 * n + 1e-9);
 }
 
-// Of some cases, with every algorithm; wide kernels, slow in the plain loops' time already, with `direct` alone, which
-// all algorithms are for them.
+// Of some cases, with every algorithm; of wide kernels with `direct` alone, which all algorithms are for them.
 struct Gradients {
   Worst data, weights;
   size_t n_cases = 0;
