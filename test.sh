@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Installs, builds and runs all tests.   ./test.sh [preset, default cpu; CI takes ci] [arguments of ctest]
+# Installs, builds and runs the tests, with CI=1 the slow ones as well (tests/CMakeLists.txt labels them).
+#
+#   ./test.sh [preset, default cpu; CI takes ci] [arguments of ctest]
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -13,4 +15,5 @@ if [[ $preset = cpu || $preset = ci ]] && { command -v nvcc || [ -x /usr/local/c
 fi
 cmake --preset "$preset" "${options[@]}" >/dev/null
 cmake --build --preset "$preset"
+[ -n "${CI:-}" ] || set -- --label-exclude slow "$@"
 ctest --preset "$preset" "$@"
