@@ -6,6 +6,7 @@
 #include <bit>
 #include <unordered_map>
 
+#include "weights/pickle_instructions.h"
 #include "weights/weights_error.h"
 
 namespace sr {
@@ -14,82 +15,8 @@ namespace {
 // Ample: a network of 64 x 64 units has 25,000 tensors of some 20 objects each. Bounds stack, memo and nodes.
 constexpr size_t max_objects = 1'000'000;
 
-// The instructions that are understood, by their names in pickletools.py.
-enum Op : uint8_t {
-  MARK = '(',
-  STOP = '.',
-  POP = '0',
-  NONE = 'N',
-  BININT = 'J',
-  BININT1 = 'K',
-  BININT2 = 'M',
-  BINFLOAT = 'G',
-  BINSTRING = 'T',
-  SHORT_BINSTRING = 'U',
-  BINUNICODE = 'X',
-  APPEND = 'a',
-  APPENDS = 'e',
-  BUILD = 'b',
-  GLOBAL = 'c',
-  BINGET = 'h',
-  LONG_BINGET = 'j',
-  BINPUT = 'q',
-  LONG_BINPUT = 'r',
-  REDUCE = 'R',
-  SETITEM = 's',
-  SETITEMS = 'u',
-  TUPLE = 't',
-  EMPTY_TUPLE = ')',
-  EMPTY_LIST = ']',
-  EMPTY_DICT = '}',
-  BINPERSID = 'Q',
-  PROTO = 0x80,
-  TUPLE1 = 0x85,
-  TUPLE2 = 0x86,
-  TUPLE3 = 0x87,
-  NEWTRUE = 0x88,
-  NEWFALSE = 0x89,
-  LONG1 = 0x8a,
-  SHORT_BINUNICODE = 0x8c,
-  BINUNICODE8 = 0x8d,
-  STACK_GLOBAL = 0x93,
-  MEMOIZE = 0x94,
-  FRAME = 0x95
-};
-
-// Names of instructions that are refused, so that the refusal can say which; the rest are given as a byte.
-constexpr std::pair<uint8_t, const char*> refused_names[] = {{'i', "INST"},
-                                                             {'o', "OBJ"},
-                                                             {'P', "PERSID"},
-                                                             {'p', "PUT"},
-                                                             {'g', "GET"},
-                                                             {'I', "INT"},
-                                                             {'L', "LONG"},
-                                                             {'F', "FLOAT"},
-                                                             {'S', "STRING"},
-                                                             {'V', "UNICODE"},
-                                                             {'l', "LIST"},
-                                                             {'d', "DICT"},
-                                                             {'1', "POP_MARK"},
-                                                             {'2', "DUP"},
-                                                             {'B', "BINBYTES"},
-                                                             {'C', "SHORT_BINBYTES"},
-                                                             {0x81, "NEWOBJ"},
-                                                             {0x82, "EXT1"},
-                                                             {0x83, "EXT2"},
-                                                             {0x84, "EXT4"},
-                                                             {0x8b, "LONG4"},
-                                                             {0x8e, "BINBYTES8"},
-                                                             {0x8f, "EMPTY_SET"},
-                                                             {0x90, "ADDITEMS"},
-                                                             {0x91, "FROZENSET"},
-                                                             {0x92, "NEWOBJ_EX"},
-                                                             {0x96, "BYTEARRAY8"},
-                                                             {0x97, "NEXT_BUFFER"},
-                                                             {0x98, "READONLY_BUFFER"}};
-
 std::string name_of(uint8_t op) {
-  for (const auto& [byte, name] : refused_names)
+  for (const auto& [byte, name] : pickle::refused_names)
     if (byte == op) return name;
   return fmt::format("0x{:02x}", op);
 }
@@ -108,7 +35,7 @@ class PickleMachine {
       : stream_(stream), at_(position), allowed_(allowed), where_(where) {}
 
   PickleTree run(size_t& position) {
-    while (step(static_cast<Op>(take(1)[0]))) {
+    while (step(static_cast<pickle::Op>(take(1)[0]))) {
     }
     position = at_;
     return std::move(tree_);
@@ -252,7 +179,8 @@ class PickleMachine {
   }
 
   // One instruction; false after the last.
-  bool step(Op op) {
+  bool step(pickle::Op op) {
+    using namespace pickle;
     switch (op) {
       case PROTO:
         if (const uint64_t version = take_unsigned(1); version < 2 || version > 5)
