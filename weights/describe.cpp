@@ -3,6 +3,7 @@
 
 #include <iterator>
 
+#include "weights/architecture.h"
 #include "weights/printable.h"
 #include "weights/weights_file.h"
 
@@ -48,17 +49,7 @@ std::vector<LayerRow> layers_of(const Weights& weights) {
 }  // namespace
 
 std::string architecture_text(const ModelDescription& m) {
-  switch (m.architecture) {
-    case Architecture::mdcsrn:
-      return fmt::format("mDCSRN {}: {} blocks of {} units, growth rate {}", m.name(), m.blocks, m.units, m.growth);
-    case Architecture::fsrcnn:
-      return fmt::format("FSRCNN: {} features, shrunk to {}, {} mapping layers", m.features, m.shrink, m.blocks);
-    case Architecture::srresnet:
-      return fmt::format("SRResNet: {} residual blocks of {} features", m.blocks, m.features);
-    case Architecture::srdensenet:
-      return fmt::format("SRDenseNet: {} blocks of {} units, growth rate {}", m.blocks, m.units, m.growth);
-  }
-  return "";
+  return m.architecture->text(m);
 }
 
 std::string describe(const Weights& weights, const std::filesystem::path& path) {
@@ -69,11 +60,7 @@ std::string describe(const Weights& weights, const std::filesystem::path& path) 
   };
   line("file", path.string());
   line("model", architecture_text(m));
-  if (m.architecture == Architecture::mdcsrn) {
-    line("bottleneck", to_string(m.bottleneck));
-    line("trunk", to_string(m.trunk));
-    line("output", m.reconstruction ? "reconstruction (-r)" : "direct feature combination");
-  }
+  for (const auto& [key, value] : m.architecture->further_lines(m)) line(key.c_str(), value);
   line("residual", yes_no(m.residual));
   line("input", to_string(m.input) + " interpolation to the output grid");
   line("normalization", to_string(weights.normalization));

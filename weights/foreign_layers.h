@@ -2,11 +2,13 @@
 // file's.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
 #include "weights/checkpoint.h"
 #include "weights/layer_names.h"
+#include "weights/schema.h"
 
 namespace sr {
 
@@ -34,7 +36,36 @@ struct ForeignLayers {
   std::vector<ForeignPRelu> prelus;
   bool channels_last = false;        // TensorFlow's layout: [kz][ky][kx][ci][co]
   std::vector<std::string> ignored;  // counters and scalars that no network computes with
+
+  // The convolutions of which `condition` is true.
+  template <class Condition>
+  std::vector<const ForeignConv*> convs_where(Condition condition) const {
+    std::vector<const ForeignConv*> found;
+    for (const ForeignConv& conv : convs)
+      if (condition(conv)) found.push_back(&conv);
+    return found;
+  }
+  // Those that read one channel, the image.
+  std::vector<const ForeignConv*> first_convs(int kernel) const {
+    return convs_where([kernel](const ForeignConv& c) { return c.kernel == kernel && c.ci == 1; });
+  }
 };
+
+// A foreign network read as one of ours.
+struct ForeignModel {
+  ModelDescription model;
+  // Convolutions, as our layers are called, whose first channels of input stand in the foreign network's input twice,
+  // one behind the other, and how many those are. A convolution is linear, so their weights add up.
+  std::map<std::string, int64_t> repeated;
+  std::vector<std::string> notes;  // what was read into the shapes
+};
+
+template <class Layer>
+std::vector<std::string> names_of(const std::vector<const Layer*>& layers) {
+  std::vector<std::string> names;
+  for (const Layer* layer : layers) names.push_back(layer->name);
+  return names;
+}
 
 // Throws WeightsError that lists every tensor that belongs to none of them.
 ForeignLayers gather_layers(const TensorGroup& group, bool keeps_order, const std::string& where);

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <set>
 
+#include "weights/architecture.h"
+
 namespace sr {
 namespace {
 
@@ -48,7 +50,7 @@ bool can_grow(const ModelDescription& small, const ModelDescription& large) {
   alike.input = large.input;
   alike.batch_norm = large.batch_norm;
   alike.norm_eps = large.norm_eps;
-  return small.architecture == Architecture::mdcsrn && alike == large && large.blocks >= small.blocks &&
+  return small.architecture == &architectures::mdcsrn() && alike == large && large.blocks >= small.blocks &&
          large.units >= small.units && (large.blocks > small.blocks || large.units > small.units);
 }
 

@@ -3,14 +3,11 @@
 //   srengine.model          {"architecture": "mdcsrn", "blocks": 4, "units": 4, "growth": 12, "bottleneck": "auto",
 //                            "trunk": "with-inputs", "reconstruction": false, "residual": true, "input": "linear",
 //                            "norm_eps": 1e-5, "batch_norm": "patch", "activation": "elu"}
-//                          {"architecture": "fsrcnn", "features": 56, "shrink": 12, "mapping_layers": 4,
-//                            "residual": true, "input": "sinc", "activation": "prelu"}
-//                          {"architecture": "srresnet", "blocks": 16, "features": 64, "residual": true,
-//                            "input": "sinc", "norm_eps": 1e-5, "batch_norm": "patch", "activation": "prelu"}
-//                          {"architecture": "srdensenet", "blocks": 8, "units": 4, "growth": 12, "residual": true,
-//                            "input": "sinc", "activation": "elu"}
-//   srengine.normalization  {"kind": "none" | "zscore" | "foreground"} or {"kind": "scale" | "percentile", "by":
-//   number}
+//                          what every network has (architecture, residual, input, activation), norm_eps and batch_norm
+//                          of those with batch-norm, and the architecture's own settings: its file in
+//                          weights/architectures/ has an example
+//   srengine.normalization  {"kind": "none" | "zscore" | "foreground"} or {"kind": "scale" | "percentile",
+//                          "by": number}
 //
 // Every key must be there and no other may be: a key that is not understood could change what the network computes.
 #pragma once
@@ -18,6 +15,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "weights/normalization.h"
 #include "weights/schema.h"
 
 namespace sr {

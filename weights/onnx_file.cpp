@@ -4,9 +4,10 @@
 
 #include <limits>
 
+#include "weights/architecture.h"
 #include "weights/file_io.h"
 #include "weights/model_json.h"
-#include "weights/onnx_networks.h"
+#include "weights/onnx_graph.h"
 
 namespace sr {
 namespace {
@@ -75,7 +76,9 @@ void save_onnx(const std::filesystem::path& path, const Weights& weights, const 
   model.mutable_graph()->set_name(weights.model.name());
 
   OnnxGraph graph(weights, options.batch_norm, *model.mutable_graph());
-  const OnnxValue y = network_graph(graph, weights.model, graph.input("x"));
+  const GraphValue image = graph.input("x");
+  GraphValue y = weights.model.architecture->graph(graph, weights.model, image);
+  if (weights.model.residual) y = graph.add(image, y);
   graph.output(y, "y");
 
   model.set_doc_string(instructions(weights, options, y.radius));

@@ -59,19 +59,19 @@ onnx::TensorProto& OnnxGraph::tensor(const std::string& name) {
   return proto;
 }
 
-OnnxValue OnnxGraph::input(const std::string& name) {
+GraphValue OnnxGraph::input(const std::string& name) {
   describe_volume(*graph_.add_input(), name);
   return {name};
 }
 
-void OnnxGraph::output(const OnnxValue& value, const std::string& name) {
+void OnnxGraph::output(const GraphValue& value, const std::string& name) {
   describe_volume(*graph_.add_output(), name);
   onnx::NodeProto& last = *graph_.mutable_node(graph_.node_size() - 1);
   if (last.output(0) != value.name) throw std::logic_error(value.name + " is not the last operation's result");
   last.set_output(0, name);
 }
 
-OnnxValue OnnxGraph::conv(const std::string& layer, const OnnxValue& x) {
+GraphValue OnnxGraph::conv(const std::string& layer, const GraphValue& x) {
   std::vector<std::string> inputs{x.name, tensor(layer + ".weight").name()};
   if (weights_.find(layer + ".bias")) inputs.push_back(tensor(layer + ".bias").name());
   const int64_t size = weights_.at(layer + ".weight").shape.back(), around = size / 2;
@@ -81,7 +81,7 @@ OnnxValue OnnxGraph::conv(const std::string& layer, const OnnxValue& x) {
   return {layer, x.radius + static_cast<int>(around)};
 }
 
-OnnxValue OnnxGraph::norm(const std::string& layer, const OnnxValue& x) {
+GraphValue OnnxGraph::norm(const std::string& layer, const GraphValue& x) {
   std::vector<std::string> inputs{x.name, tensor(layer + ".weight").name(), tensor(layer + ".bias").name()};
   const bool running = batch_norm_ == BatchNorm::running;
   if (running)
@@ -93,26 +93,26 @@ OnnxValue OnnxGraph::norm(const std::string& layer, const OnnxValue& x) {
   return {layer, x.radius};
 }
 
-OnnxValue OnnxGraph::elu(const OnnxValue& x) {
+GraphValue OnnxGraph::elu(const GraphValue& x) {
   return {node("Elu", numbered("elu"), {x.name}).name(), x.radius};
 }
 
-OnnxValue OnnxGraph::prelu(const std::string& layer, const OnnxValue& x) {
+GraphValue OnnxGraph::prelu(const std::string& layer, const GraphValue& x) {
   onnx::TensorProto& slope = tensor(layer + ".weight");
   for (int axis = 0; axis < 3; axis++) slope.add_dims(1);  // (c, 1, 1, 1): ONNX broadcasts from the last axis on
   node("PRelu", layer, {x.name, slope.name()});
   return {layer, x.radius};
 }
 
-OnnxValue OnnxGraph::add(const OnnxValue& a, const OnnxValue& b) {
+GraphValue OnnxGraph::add(const GraphValue& a, const GraphValue& b) {
   return {node("Add", numbered("add"), {a.name, b.name}).name(), std::max(a.radius, b.radius)};
 }
 
-OnnxValue OnnxGraph::concat(const std::vector<OnnxValue>& values) {
+GraphValue OnnxGraph::concat(const std::vector<GraphValue>& values) {
   if (values.size() == 1) return values.front();
   std::vector<std::string> inputs;
   int radius = 0;
-  for (const OnnxValue& value : values) {
+  for (const GraphValue& value : values) {
     inputs.push_back(value.name);
     radius = std::max(radius, value.radius);
   }

@@ -1,31 +1,10 @@
 // What a weights file holds: the description of a network, and from it the table of its tensors. Reader, writer,
-// importer, engine and tests walk this table; names and shapes are written down nowhere else.
+// importer, engine and tests walk this table; names and shapes are written down nowhere but in the file of the
+// network's architecture, weights/architectures/NAME.cpp, which lists them at its top.
 //
-//   stem.conv.weight                                  (2k, 1, 3, 3, 3)
-//   blocks.I.units.J.norm.{weight,bias}               (c)            c = (2 + J) k, or 4k behind a bottleneck
-//   blocks.I.units.J.conv.weight                      (k, c, 3, 3, 3)
-//   blocks.I.units.J.bottleneck.norm.{weight,bias}    ((2 + J) k)    where the unit has a bottleneck
-//   blocks.I.units.J.bottleneck.conv.weight           (4k, (2 + J) k, 1, 1, 1)
-//   compressors.I.conv.weight                         (2k, T(I + 1), 1, 1, 1)   I = 0 .. B-2: the one before block I+1
-//   combine.conv.weight                               (1, T(B), 1, 1, 1)        without "-r"
-//   reconstruction.compress.conv.weight               (8k, T(B), 1, 1, 1)       with "-r"
-//   reconstruction.norm.{weight,bias}                 (8k)
-//   reconstruction.conv.weight                        (1, 8k, 3, 3, 3)
-//
-// T(n) is the number of channels of the trunk after n blocks. That is mDCSRN; the baselines (docs/spec.md section 5):
-//
-//   fsrcnn      extract.conv (d, 1, 5..), shrink.conv (s, d, 1..), mapping.I.conv (s, s, 3..), expand.conv (d, s, 1..),
-//               reconstruct.conv (1, d, 9..); reconstruct.prelu and the like: the PReLU on the way into that
-//               convolution
-//   srresnet    head.conv (f, 1, 9..), head.prelu; blocks.I.0.conv, blocks.I.0.norm, blocks.I.1.prelu, blocks.I.1.conv,
-//               blocks.I.1.norm (f, f, 3..); trunk.conv, trunk.norm; tail.0.conv, tail.1.prelu, tail.1.conv (f,
-//               f, 3..); reconstruct.prelu, reconstruct.conv (1, f, 9..)
-//   srdensenet  stem.conv (2k, 1, 3..), blocks.I.units.J.conv (k, c, 3..), compress.conv (8k, 2k + B U k, 1..),
-//               tail.0.conv, tail.1.conv (8k, 8k, 3..), reconstruct.conv (1, 8k, 3..)
-//
-// Beside each conv.weight conv.bias (co): all of FSRCNN's and the first and last of SRResNet's are required, others
-// optional. Optional beside each norm, both or neither: norm.running_mean and norm.running_var (c). A prelu.weight
-// holds the slope of each channel (c). Definitions: docs/spec.md, sections 2, 5, 7.
+// Beside each conv.weight (co, ci, n, n, n) conv.bias (co), optional where that file does not say otherwise. Optional
+// beside each norm.{weight,bias} (c), both or neither: norm.running_mean and norm.running_var (c). A prelu.weight holds
+// the slope of each channel (c). Definitions: docs/spec.md, sections 2, 5, 7.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +13,10 @@
 
 namespace sr {
 
-enum class Architecture { mdcsrn, fsrcnn, srresnet, srdensenet };
+class Architecture;  // weights/architecture.h
+// mDCSRN: the first of weights/architectures/list.h.
+const Architecture& default_architecture();
+
 enum class Bottleneck { automatic, never, always };         // "auto" (where c > 4k) | "never" | "always"
 enum class Trunk { with_inputs, new_features };             // "with-inputs" | "new-features"
 enum class BatchNorm { patch, running, scan };              // "patch" | "running" | "scan"
@@ -45,65 +27,46 @@ namespace limits {
 inline constexpr int blocks = 64, units = 64, growth = 256, features = 1024;
 }
 
-// A member that an architecture does not have is as default_model has it.
+// Comparing two compares all members: make one by default, by parse_model_name or by Architecture::usual, and set what
+// its architecture has.
 struct ModelDescription {
-  Architecture architecture = Architecture::mdcsrn;
-  int blocks = 4;    // B, 1 .. 64; of FSRCNN the mapping layers m; of SRResNet residual blocks
-  int units = 4;     // U per block, 1 .. 64; mDCSRN, SRDenseNet; else 1
-  int growth = 12;   // k, 1 .. 256; mDCSRN, SRDenseNet
-  int features = 0;  // 1 .. 1024; FSRCNN's d, SRResNet's width
-  int shrink = 0;    // 1 .. 1024; FSRCNN's s
+  const Architecture* architecture = &default_architecture();  // never null
+
+  // An architecture has the sizes that its file lists; nobody reads the others. The usual mDCSRN's, b4u4:
+  int blocks = 4;    // 1 .. 64
+  int units = 4;     // of a block, 1 .. 64
+  int growth = 12;   // k: channels that a unit adds, 1 .. 256
+  int features = 0;  // 1 .. 1024
+  int shrink = 0;    // features between narrow layers, 1 .. 1024
+
+  // mDCSRN's (weights/architectures/mdcsrn.cpp).
   Bottleneck bottleneck = Bottleneck::automatic;
   Trunk trunk = Trunk::with_inputs;
-  bool reconstruction = false;                  // the "-r" variant
+  bool reconstruction = false;  // the "-r" variant
+  bool unit_has_bottleneck(int unit) const;
+  int block_channels() const { return (2 + units) * growth; }  // x_i and what the units append
+  int trunk_channels(int n_blocks) const;
+
+  // Every network's.
   bool residual = false;                        // the input is added to the output
   Interpolation input = Interpolation::linear;  // how a low-resolution scan is brought to the output grid
+
+  // Networks without batch-norm have neither.
   double norm_eps = 1e-5;
   BatchNorm batch_norm = BatchNorm::patch;  // the default of `run --batch-norm`
+  bool has_norms() const;
+
+  std::string name() const;  // "b4u4", "b1u16-r", "b4u4 k16", "fsrcnn", "srresnet features32"
 
   friend bool operator==(const ModelDescription&, const ModelDescription&) = default;
-
-  bool unit_has_bottleneck(int unit) const;
-  int block_channels() const { return (2 + units) * growth; }  // mDCSRN: x_i and what the units append
-  int trunk_channels(int n_blocks) const;
-  // Networks without batch-norm have neither norm_eps nor a mode for it.
-  bool has_norms() const { return architecture == Architecture::mdcsrn || architecture == Architecture::srresnet; }
-  std::string name() const;  // "b4u4", "b1u16-r", "b4u4 k16", "fsrcnn", "srresnet features32"
 };
 
-// The paper's: FSRCNN with d = 56, s = 12, m = 4; SRResNet with 16 blocks of 64 channels; SRDenseNet with 8 blocks of 4
-// units, k = 12; b4u4.
-ModelDescription default_model(Architecture architecture);
-
-// The rule that gives a and b of x' = (x - a) / b.
-//   none        a = 0, b = 1
-//   scale       a = 0, b = by                                        "scale:4095"
-//   zscore      a = mean, b = standard deviation of all voxels
-//   foreground  a = 0, b = mean of the voxels above the volume's mean (tissue; background hardly moves it)
-//   percentile  a = 0, b = the given percentile of all voxels         "percentile:99.5"
-struct Normalization {
-  enum class Kind { none, scale, zscore, foreground, percentile } kind = Kind::none;
-  double by = 1;  // scale: the divisor; percentile: 0 < by <= 100
-  friend bool operator==(const Normalization&, const Normalization&) = default;
-};
-
-// "none", "scale:4095", "zscore", "foreground", "percentile:99.5". Throws WeightsError with the list of what there is.
-Normalization parse_normalization(const std::string& text);
-// "" where the rule's number makes sense, else what is wrong with it.
-std::string check_normalization(const Normalization&);
-std::string to_string(const Normalization&);
-std::string to_string(Architecture);
-std::string to_string(Bottleneck);
-std::string to_string(Trunk);
 std::string to_string(BatchNorm);
 std::string to_string(Interpolation);
 // ", batch-norm running" of a network that has it, else "": the end of a sentence about the network.
 std::string batch_norm_clause(const ModelDescription& model, BatchNorm mode);
 
 // The same words back. Throw WeightsError with the list of what there is.
-Architecture parse_architecture(const std::string& text);
-Bottleneck parse_bottleneck(const std::string& text);
-Trunk parse_trunk(const std::string& text);
 BatchNorm parse_batch_norm(const std::string& text);
 Interpolation parse_model_input(const std::string& text);  // "linear" | "sinc"
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "weights/architecture.h"
 #include "weights/bounded_json.h"
 #include "weights/model_json.h"
 #include "weights/safetensors.h"
@@ -23,7 +24,7 @@ std::string shape_text(const std::vector<int64_t>& shape) {
 template <class Shapes, class ShapeOf>
 void check_shapes(const ModelDescription& model, const Shapes& shapes, ShapeOf shape_of, const std::string& where) {
   // Before the table: a small file must not get a table of a network of thousands of layers built.
-  const size_t n_convs = static_cast<size_t>(model.blocks) * model.units;
+  const size_t n_convs = static_cast<size_t>(model.architecture->least_convs(model));
   if (shapes.size() < n_convs)
     throw WeightsError(fmt::format("{}: its model {} has more than {} tensors; the file has {}", where, model.name(),
                                    n_convs, shapes.size()));

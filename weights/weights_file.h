@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "weights/normalization.h"
 #include "weights/schema.h"
 #include "weights/weights_error.h"
 

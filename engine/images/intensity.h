@@ -3,7 +3,7 @@
 
 #include "engine/base/volume.h"
 #include "kernels/patch.h"
-#include "weights/schema.h"
+#include "weights/normalization.h"
 
 namespace sr {
 

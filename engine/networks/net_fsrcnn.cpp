@@ -41,4 +41,8 @@ void Fsrcnn::backward(const Plan& plan, GradientOps& op) const {
   op.stem(plan.image, extract_, y);
 }
 
+std::unique_ptr<Network> make_fsrcnn(const Weights& weights) {
+  return std::make_unique<Fsrcnn>(weights);
+}
+
 }  // namespace sr

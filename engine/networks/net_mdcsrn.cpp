@@ -140,4 +140,8 @@ void Mdcsrn::backward(const Plan& plan, GradientOps& op) const {
   }
 }
 
+std::unique_ptr<Network> make_mdcsrn(const Weights& weights) {
+  return std::make_unique<Mdcsrn>(weights);
+}
+
 }  // namespace sr

@@ -65,4 +65,8 @@ void SrDenseNet::backward(const Plan& plan, GradientOps& op) const {
   op.stem(plan.image, stem_, {0, 2 * model.growth});
 }
 
+std::unique_ptr<Network> make_srdensenet(const Weights& weights) {
+  return std::make_unique<SrDenseNet>(weights);
+}
+
 }  // namespace sr

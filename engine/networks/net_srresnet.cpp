@@ -69,4 +69,8 @@ void SrResNet::backward(const Plan& plan, GradientOps& op) const {
   op.stem(plan.image, head_, at.head());
 }
 
+std::unique_ptr<Network> make_srresnet(const Weights& weights) {
+  return std::make_unique<SrResNet>(weights);
+}
+
 }  // namespace sr

@@ -1,9 +1,8 @@
 #include "engine/networks/network.h"
 
-#include "engine/networks/net_fsrcnn.h"
-#include "engine/networks/net_mdcsrn.h"
-#include "engine/networks/net_srdensenet.h"
-#include "engine/networks/net_srresnet.h"
+#include <stdexcept>
+
+#include "weights/architecture.h"
 
 namespace sr {
 
@@ -29,18 +28,16 @@ const PReluLayer& Network::prelu(const Weights& weights, const std::string& name
   return prelus_.emplace_back(PReluLayer{static_cast<int>(prelus_.size()), weights.at(name + ".weight").data});
 }
 
+#define SRENGINE_DECLARE(name) std::unique_ptr<Network> make_##name(const Weights& weights);  // in net_NAME.cpp
+SRENGINE_NETWORKS(SRENGINE_DECLARE)
+#undef SRENGINE_DECLARE
+
 std::unique_ptr<Network> make_network(const Weights& weights) {
-  switch (weights.model.architecture) {
-    case Architecture::fsrcnn:
-      return std::make_unique<Fsrcnn>(weights);
-    case Architecture::srresnet:
-      return std::make_unique<SrResNet>(weights);
-    case Architecture::srdensenet:
-      return std::make_unique<SrDenseNet>(weights);
-    case Architecture::mdcsrn:
-      break;
-  }
-  return std::make_unique<Mdcsrn>(weights);
+#define SRENGINE_MAKE(name) \
+  if (weights.model.architecture == &architectures::name()) return make_##name(weights);
+  SRENGINE_NETWORKS(SRENGINE_MAKE)
+#undef SRENGINE_MAKE
+  throw std::logic_error(weights.model.architecture->name() + " is not in weights/architectures/list.h");
 }
 
 }  // namespace sr

@@ -158,7 +158,7 @@ TEST_CASE("skips and PReLU are written as ONNX has them") {
   model.add_opset_import()->set_version(13);
   model.mutable_graph()->set_name("skip");
   OnnxGraph graph(weights, BatchNorm::patch, *model.mutable_graph());
-  const OnnxValue x = graph.input("x");
+  const GraphValue x = graph.input("x");
   graph.output(graph.add(x, graph.conv("narrow", graph.prelu("slopes", graph.conv("wide", graph.concat({x}))))), "y");
   CHECK_NOTHROW(onnx::checker::check_model(model));
   CHECK(shape_of(model.graph().initializer(2)) == std::vector<int64_t>{2, 1, 1, 1});

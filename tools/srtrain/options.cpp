@@ -9,6 +9,7 @@
 #include "engine/training/parameters.h"
 #include "tools/common/choice.h"
 #include "tools/common/parse.h"
+#include "weights/architecture.h"
 #include "weights/grow.h"
 #include "weights/model_json.h"
 
@@ -24,9 +25,9 @@ bool same_architecture(ModelDescription a, ModelDescription b) {
 }
 
 std::string full_name(const ModelDescription& m) {
-  if (m.architecture != Architecture::mdcsrn) return m.name() + (m.residual ? " (residual)" : "");
-  return fmt::format("{} (k = {}, bottleneck {}, trunk {}{})", m.name(), m.growth, to_string(m.bottleneck),
-                     to_string(m.trunk), m.residual ? ", residual" : "");
+  std::string details = m.architecture->details(m);
+  if (m.residual) details += details.empty() ? "residual" : ", residual";
+  return details.empty() ? m.name() : fmt::format("{} ({})", m.name(), details);
 }
 
 void fill(Weights& weights, const std::string& name, float value) {
