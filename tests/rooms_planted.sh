@@ -31,8 +31,8 @@ include() {
 
 tests/rooms.sh "$copy"
 include kernels/planted.h '#include "engine/networks/plan.h"' 'kernels includes engine/networks/plan.h: engine/networks stands higher'
-include kernels/planted.h '#include "weights/schema.h"' 'kernels includes weights/schema.h: weights stands higher'
-include weights/planted.cpp '  #  include "kernels/conv3d.h"' 'weights includes kernels/conv3d.h: kernels is not for it'
+include kernels/planted.h '#include "weights/schema.h"' 'kernels includes weights/schema.h: weights/* stands higher'
+include weights/planted.cpp '  #  include "kernels/conv3d.h"' 'weights/* includes kernels/conv3d.h: kernels is not for it'
 include engine/images/planted.h '#include <engine/pipeline.h>' 'engine/images includes engine/pipeline.h: engine stands higher'
 include engine/planted.cpp '#include "tools/common/parse.h"' 'engine includes tools/common/parse.h: tools/common stands higher'
 include engine/planted.cpp '#include "tests/support/cases.h"' 'engine includes tests/support/cases.h: tests/* stands higher'
