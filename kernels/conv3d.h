@@ -72,9 +72,6 @@ class ConvScratch {
 // What a layer makes each thread of a ConvScratch keep, in bytes.
 int64_t conv3d_scratch_bytes(const Layout& layout, const PackedConv& conv);
 
-// The parts that a layer is cut into: more threads than that have nothing to do.
-int conv3d_items(const Layout& layout, const PackedConv& conv);
-
 // As conv3d_forward_ref in float32, on scratch.n_threads() threads (OpenMP). f has the padded layout, is 64-byte
 // aligned, and its padding lanes hold zeros before and after. The result does not depend on the number of threads: the
 // work is cut into parts that depend on the sizes only, and their sums are added in one order.

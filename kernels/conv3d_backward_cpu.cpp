@@ -65,17 +65,16 @@ void add_weights(const PackedConv::Impl& conv, const std::vector<double>& total,
     for (int co = 0; co < co_count; co++)
       for (int kx = 0; kx < 3; kx++) {
         const auto sum_of = [&](int point) {
-          return total[static_cast<size_t>(((int64_t{point} * ci_count + ci) * co_count + co) * 3 + kx)];
+          return total[((int64_t{point} * ci_count + ci) * co_count + co) * 3 + kx];
         };
         double along_z[3][6] = {};  // G^T from the left
         for (int pz = 0; pz < n; pz++)
           for (int py = 0; py < n; py++)
-            for (int kz = 0; kz < 3; kz++)
-              along_z[kz][py] += g[static_cast<size_t>(pz)][static_cast<size_t>(kz)] * sum_of(pz * n + py);
+            for (int kz = 0; kz < 3; kz++) along_z[kz][py] += g[pz][kz] * sum_of(pz * n + py);
         for (int kz = 0; kz < 3; kz++)
           for (int ky = 0; ky < 3; ky++) {
             double sum = 0;
-            for (int py = 0; py < n; py++) sum += along_z[kz][py] * g[static_cast<size_t>(py)][static_cast<size_t>(ky)];
+            for (int py = 0; py < n; py++) sum += along_z[kz][py] * g[py][ky];
             dweight[(int64_t{co} * ci_count + ci) * 27 + (kz * 3 + ky) * 3 + kx] += sum;
           }
       }
@@ -123,7 +122,7 @@ void conv3d_backward_weights_cpu(std::span<const TrainedPatch> patches, Channels
   const int64_t id = ++s.n_jobs;
   const auto run = HWY_DYNAMIC_DISPATCH(run_gradient_item);
   for_each_item(s, n_items, [&](int item, ThreadScratch& scratch_of_thread) {
-    const TrainedPatch& patch = patches[static_cast<size_t>(item / plan.n_items())];
+    const TrainedPatch& patch = patches[item / plan.n_items()];
     const ConvJob job = {
         .id = id, .f = patch.f, .x = x, .y = y, .prologue = prologue, .conv = &conv, .plan = plan, .mask = nullptr};
     run(job, patch.g, item % plan.n_items(), scratch_of_thread,

@@ -47,7 +47,7 @@ std::vector<float> transposed_weights(const ConvWeights& conv) {
   for (int co = 0; co < conv.co; co++)
     for (int ci = 0; ci < conv.ci; ci++)
       for (int tap = 0; tap < n_taps; tap++)
-        to[static_cast<size_t>((int64_t{ci} * conv.co + co) * n_taps + n_taps - 1 - tap)] =
+        to[(int64_t{ci} * conv.co + co) * n_taps + n_taps - 1 - tap] =
             conv.weight[(int64_t{co} * conv.ci + ci) * n_taps + tap];
   return to;
 }

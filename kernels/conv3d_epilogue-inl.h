@@ -114,7 +114,7 @@ template <class D>
 class ForwardEpilogue {
  public:
   HWY_INLINE ForwardEpilogue(D d, const ConvJob& job, int co, ptrdiff_t at)
-      : y_(job.f.at(job.y.first + co) + at), bias_(hn::Set(d, job.conv->bias[static_cast<size_t>(co)])), sums_(d) {}
+      : y_(job.f.at(job.y.first + co) + at), bias_(hn::Set(d, job.conv->bias[co])), sums_(d) {}
   HWY_INLINE void put(D d, hn::Vec<D> product, hn::Vec<D> mask, ptrdiff_t i) {
     const auto value = hn::And(hn::Add(product, bias_), mask);
     hn::StoreU(value, d, y_ + i);

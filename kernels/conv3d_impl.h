@@ -123,7 +123,7 @@ void for_each_item(ConvScratch::Impl& scratch, int n_items, F f) {
 #pragma omp parallel num_threads(scratch.n_threads)
   {
     const FlushSubnormals flush;
-    ThreadScratch& mine = scratch.of_thread[static_cast<size_t>(omp_get_thread_num())];
+    ThreadScratch& mine = scratch.of_thread[omp_get_thread_num()];
 #pragma omp for schedule(dynamic, 1)
     for (int item = 0; item < n_items; item++) f(item, mine);
   }

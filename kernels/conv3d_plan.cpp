@@ -176,8 +176,4 @@ int64_t conv3d_scratch_bytes(const Layout& layout, const PackedConv& conv) {
   return plan_conv3d(layout, conv.impl()).total * int64_t{sizeof(float)};
 }
 
-int conv3d_items(const Layout& layout, const PackedConv& conv) {
-  return plan_conv3d(layout, conv.impl()).n_items();
-}
-
 }  // namespace sr

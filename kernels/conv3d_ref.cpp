@@ -13,7 +13,7 @@ void conv3d_forward_ref(Features<double> f, Channels x, Prologue<double> prologu
 
   std::vector<double> a(static_cast<size_t>(x.count * f.layout.size.voxels()));  // (ci, d, h, w), activated
   const auto activated = [&](int ci, int z, int yy, int xx) -> double& {
-    return a[static_cast<size_t>(((int64_t{ci} * d + z) * h + yy) * w + xx)];
+    return a[((int64_t{ci} * d + z) * h + yy) * w + xx];
   };
   for (int ci = 0; ci < x.count; ci++)
     for (int z = 0; z < d; z++)

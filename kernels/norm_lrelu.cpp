@@ -23,7 +23,7 @@ std::vector<Sums<N>> channel_sums(const NormLrelu& layer, int n, int n_threads, 
     Sums<N> s;
     for (int64_t i = row * layer.voxels; i < (row + 1) * layer.voxels; i++)
       f(i, static_cast<int>(row / layer.channels), static_cast<int>(row % layer.channels), s.of);
-    sums[static_cast<size_t>(row)] = s;
+    sums[row] = s;
   }
   return sums;
 }
@@ -49,8 +49,7 @@ double sample_mean(const NormLrelu& layer, NormParameters<T> p, const std::vecto
                    int which) {
   if (!layer.normalised) return 0;
   double total = 0;
-  for (int c = 0; c < layer.channels; c++)
-    total += double{p.gamma[c]} * sums[static_cast<size_t>(sample * layer.channels + c)].of[which];
+  for (int c = 0; c < layer.channels; c++) total += double{p.gamma[c]} * sums[sample * layer.channels + c].of[which];
   return total / static_cast<double>(layer.elements());
 }
 
@@ -73,7 +72,7 @@ void norm_lrelu_forward(const NormLrelu& layer, int n, NormParameters<T> p, cons
     const auto count = static_cast<double>(layer.elements());
     const auto total = [&](const std::vector<Sums<1>>& sums, int s) {
       double sum = 0;
-      for (int c = 0; c < layer.channels; c++) sum += sums[static_cast<size_t>(s * layer.channels + c)].of[0];
+      for (int c = 0; c < layer.channels; c++) sum += sums[s * layer.channels + c].of[0];
       return sum;
     };
     const auto sum =
@@ -103,14 +102,13 @@ void norm_lrelu_backward(const NormLrelu& layer, int n, NormParameters<T> p, con
   });
   std::vector<double> mean(static_cast<size_t>(n)), along(mean.size());  // <p>, <h p>
   for (int s = 0; s < n; s++) {
-    mean[static_cast<size_t>(s)] = sample_mean(layer, p, sums, s, 0);
-    along[static_cast<size_t>(s)] = sample_mean(layer, p, sums, s, 1);
+    mean[s] = sample_mean(layer, p, sums, s, 0);
+    along[s] = sample_mean(layer, p, sums, s, 1);
   }
   for_voxels(layer, n, n_threads, [&](int64_t i, int s, int c) {
     const Normalised v = normalised(layer, p, moments[s], x[i], c);
     const double slope = gamma_of(layer, p, c) * u_of(i, v.t);
-    dx[i] =
-        static_cast<T>(moments[s].scale * (slope - mean[static_cast<size_t>(s)] - v.h * along[static_cast<size_t>(s)]));
+    dx[i] = static_cast<T>(moments[s].scale * (slope - mean[s] - v.h * along[s]));
   });
   for (size_t row = 0; gradients.dbeta && row < sums.size(); row++) {
     const size_t c = row % static_cast<size_t>(layer.channels);
@@ -162,11 +160,10 @@ void norm_lrelu_backward_tangent(const NormLrelu& layer, int n, NormParameters<T
   for (int s = 0; s < n; s++) {
     const auto mean = [&](int which) { return sample_mean(layer, p, sums, s, which); };
     const TangentMoments& tm = tangent_moments[s];
-    samples[static_cast<size_t>(s)] = {mean(kU), mean(kUh), mean(kW), mean(kWh),
-                                       mean(kWxt) - mean(kW) * tm.mean - mean(kWh) * tm.along};
+    samples[s] = {mean(kU), mean(kUh), mean(kW), mean(kWh), mean(kWxt) - mean(kW) * tm.mean - mean(kWh) * tm.along};
   }
   for_voxels(layer, n, n_threads, [&](int64_t i, int s, int c) {
-    const Sample& k = samples[static_cast<size_t>(s)];
+    const Sample& k = samples[s];
     const TangentMoments& tm = tangent_moments[s];
     const Normalised v = normalised(layer, p, moments[s], x[i], c);
     const double r = moments[s].scale, slope = (v.t > 0 ? 1 : layer.slope) * gamma_of(layer, p, c);

@@ -19,7 +19,7 @@ std::vector<int> sources(int first, int count, int n, Pad pad) {
   std::vector<int> at(static_cast<size_t>(count));
   for (int i = 0; i < count; i++) {
     const int v = first + i;
-    at[static_cast<size_t>(i)] = v >= 0 && v < n ? v : pad == Pad::reflect ? reflected(v, n) : -1;
+    at[i] = v >= 0 && v < n ? v : pad == Pad::reflect ? reflected(v, n) : -1;
   }
   return at;
 }

@@ -216,7 +216,7 @@ void gather_product(const Gather& g, int n, int rows, int channels, const float*
   make_room(scratch, int64_t{kChunk} * kTile, kTile, int64_t{kRowGroup} * kTile, 0, kTile);
 #pragma omp parallel num_threads(scratch.n_threads)
   {
-    GatherScratch::Impl::Thread& mine = scratch.of_thread[static_cast<size_t>(omp_get_thread_num())];
+    GatherScratch::Impl::Thread& mine = scratch.of_thread[omp_get_thread_num()];
     float *const panels = mine.panel.data(), *const line = mine.rows.data(), *const product = mine.product.data();
 #pragma omp for schedule(dynamic)
     for (int64_t item = 0; item < n_tiles * n_groups; item++) {
@@ -284,7 +284,7 @@ void strided_conv3d_backward_weights_cpu(const StridedConv& conv, int n, const f
             int64_t{kGradientRows} * conv.co, kChunk);
 #pragma omp parallel num_threads(scratch.n_threads)
   {
-    GatherScratch::Impl::Thread& mine = scratch.of_thread[static_cast<size_t>(omp_get_thread_num())];
+    GatherScratch::Impl::Thread& mine = scratch.of_thread[omp_get_thread_num()];
     float *const gradients = mine.panel.data(), *const inputs = mine.rows.data(), *const product = mine.product.data();
 #pragma omp for schedule(dynamic)
     for (int64_t item = 0; item < n_parts * n_groups; item++) {
@@ -317,8 +317,7 @@ void strided_conv3d_backward_weights_cpu(const StridedConv& conv, int n, const f
         (inputs + int64_t{r} * chunk, gradients + int64_t{c} * chunk, chunk, product + int64_t{r} * width + c, width,
          false);
         for (int r = 0; r < n_rows; r++)
-          for (int c = 0; c < conv.co; c++)
-            mine.sums[static_cast<size_t>(r * conv.co + c)] += double{product[int64_t{r} * width + c]};
+          for (int c = 0; c < conv.co; c++) mine.sums[r * conv.co + c] += double{product[int64_t{r} * width + c]};
       }
       std::ranges::copy(mine.sums, scratch.parts.begin() + (part * rows + first_row) * conv.co);
     }
@@ -326,8 +325,7 @@ void strided_conv3d_backward_weights_cpu(const StridedConv& conv, int n, const f
     for (int co = 0; co < conv.co; co++)
       for (int r = 0; r < rows; r++) {
         double sum = 0;
-        for (int64_t part = 0; part < n_parts; part++)
-          sum += scratch.parts[static_cast<size_t>((part * rows + r) * conv.co + co)];
+        for (int64_t part = 0; part < n_parts; part++) sum += scratch.parts[(part * rows + r) * conv.co + co];
         dweight[int64_t{co} * rows + r] += static_cast<float>(sum);
       }
   }

@@ -18,7 +18,7 @@ Axis backward_axis(const StridedConv& conv, int first, int length) {
   Axis axis = {first, (length - first + conv.stride - 1) / conv.stride, 0, {}};
   for (int t = 0; t < conv.size; t++) {
     const int o = first + conv.size / 2 - t;
-    if (o % conv.stride == 0) axis.tap[static_cast<size_t>(axis.n_taps++)] = {o / conv.stride, t};
+    if (o % conv.stride == 0) axis.tap[axis.n_taps++] = {o / conv.stride, t};
   }
   return axis;
 }
@@ -30,9 +30,9 @@ Gather gather_of(const StridedConv& conv, const Axis& z, const Axis& y, const Ax
   for (int i = 0; i < z.n_taps; i++)
     for (int j = 0; j < y.n_taps; j++)
       for (int k = 0; k < x.n_taps; k++) {
-        const auto [dz, tz] = z.tap[static_cast<size_t>(i)];
-        const auto [dy, ty] = y.tap[static_cast<size_t>(j)];
-        const auto [dx, tx] = x.tap[static_cast<size_t>(k)];
+        const auto [dz, tz] = z.tap[i];
+        const auto [dy, ty] = y.tap[j];
+        const auto [dx, tx] = x.tap[k];
         g.tap[g.n_taps++] = {dz, dy, dx, (tz * conv.size + ty) * conv.size + tx};
       }
   return g;
@@ -43,7 +43,7 @@ Gather gather_of(const StridedConv& conv, const Axis& z, const Axis& y, const Ax
 GatherList forward_gathers(const StridedConv& conv) {
   const auto axis = [&](int length) {
     Axis a = {0, length, conv.size, {}};
-    for (int t = 0; t < conv.size; t++) a.tap[static_cast<size_t>(t)] = {t - conv.size / 2, t};
+    for (int t = 0; t < conv.size; t++) a.tap[t] = {t - conv.size / 2, t};
     return a;
   };
   const Size3 out = conv.out();

@@ -13,7 +13,7 @@ namespace sr {
 
 int Degradation::plane() const {
   for (int axis = 2; axis >= 0; --axis)
-    if (factors[static_cast<size_t>(axis)] == 1) return axis;
+    if (factors[axis] == 1) return axis;
   return 2;
 }
 

@@ -33,8 +33,7 @@ void spread(const Tensor& from, const ModelDescription& small, const ModelDescri
   std::ranges::fill(to.data, 0.0f);
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t c = 0; c < old_width; ++c)
-      to.data[static_cast<size_t>(row * new_width + place_in_trunk(c, small, large))] =
-          from.data[static_cast<size_t>(row * old_width + c)];
+      to.data[row * new_width + place_in_trunk(c, small, large)] = from.data[row * old_width + c];
 }
 
 float neutral(TensorRole role) {

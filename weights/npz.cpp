@@ -131,7 +131,7 @@ std::vector<float> to_c_order(const std::vector<float>& fortran, const std::vect
   for (float& value : out) {
     int64_t from = 0;
     for (size_t axis = shape.size(); axis > 0; --axis) from = from * shape[axis - 1] + index[axis - 1];
-    value = fortran[static_cast<size_t>(from)];
+    value = fortran[from];
     for (size_t axis = shape.size(); axis > 0 && ++index[axis - 1] == shape[axis - 1]; --axis) index[axis - 1] = 0;
   }
   return out;

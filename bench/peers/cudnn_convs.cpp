@@ -158,7 +158,7 @@ class Convolution {
                                                  static_cast<int>(found.size()), &n, found.data(), workspace,
                                                  most_workspace));
     for (int i = 0; i < n; i++) {  // from the fastest on
-      const cudnnConvolutionFwdAlgoPerf_t& f = found[static_cast<size_t>(i)];
+      const cudnnConvolutionFwdAlgoPerf_t& f = found[i];
       if (f.status != CUDNN_STATUS_SUCCESS || f.mathType == CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION) continue;
       if (precision_.math == CUDNN_FMA_MATH && f.mathType != CUDNN_FMA_MATH) continue;
       check(cudnnSetConvolutionMathType(convolution_, f.mathType));

@@ -162,7 +162,7 @@ class CudaBackend : public Backend {
     std::atomic<bool> failed{false};
     std::mutex mutex;  // of progress
     on_threads(static_cast<int>(lanes_.size()), failed, [&](int thread) {
-      DeviceLane& lane = *lanes_[static_cast<size_t>(thread)];
+      DeviceLane& lane = *lanes_[thread];
       lane.use();
       std::vector<int> taken;
       int end = 0;  // of the batch before: its patches and all before them are of no later batch of this lane

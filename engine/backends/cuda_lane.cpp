@@ -78,7 +78,7 @@ void DeviceLane::freeze(const FrozenNorms& frozen) {
 void DeviceLane::forward(const RestoreJob& job, int first, int n, Norms norms) {
   send(job, first + n);
   origins_host_.resize(static_cast<size_t>(n));
-  for (int i = 0; i < n; i++) origins_host_[static_cast<size_t>(i)] = job.grid.origin(first + i);
+  for (int i = 0; i < n; i++) origins_host_[i] = job.grid.origin(first + i);
   origins_.upload(origins_host_.data(), n, stream_);
   upload_.hold(stream_);
   require(api_, api_.gather_patches(transfer(job, volume_, image_, n), stream_));
@@ -95,7 +95,7 @@ void DeviceLane::record(int first, int n, ScanStatistics& statistics) {
   finish();
   for (int i = 0; i < n; i++)
     for (const NormLayer& norm : network_.norms())
-      statistics.record(first + i, norm, sums.data() + i * sums_stride_ + sums_of_norm_[static_cast<size_t>(norm.id)]);
+      statistics.record(first + i, norm, sums.data() + i * sums_stride_ + sums_of_norm_[norm.id]);
 }
 
 std::vector<LayerTime> DeviceLane::time_layers() {

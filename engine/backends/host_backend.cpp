@@ -79,7 +79,7 @@ class Lane : public PatchOps {
 
   const NormAffine& affine_of(Channels x, const NormLayer& norm) {
     const ChannelSums* sums = sums_.data() + x.first;
-    if (norms_.frozen) return (*norms_.frozen)[static_cast<size_t>(norm.id)];
+    if (norms_.frozen) return (*norms_.frozen)[norm.id];
     if (norms_.record) norms_.record->record(patch_, norm, sums);
     batch_norm_affine(norm, sums, static_cast<double>(plan_.layout.size.voxels()), affine_);
     return affine_;
@@ -169,7 +169,7 @@ class HostBackend : public Backend {
 
   // A volume with fewer patches than lanes needs only so many.
   Lane<Convs>& lane(int i) {
-    auto& lane = lanes_[static_cast<size_t>(i)];
+    auto& lane = lanes_[i];
     if (!lane) {
       const int n_threads = options_.threads / options_.batch + (i < options_.threads % options_.batch ? 1 : 0);
       lane = std::make_unique<Lane<Convs>>(network_, plan_, convs_, n_threads);

@@ -22,7 +22,7 @@ std::array<double, window> gaussian_window() {
   double sum = 0;
   for (int i = 0; i < window; ++i) {
     const double x = (i - radius) / sigma;
-    sum += g[static_cast<size_t>(i)] = std::exp(-x * x / 2);
+    sum += g[i] = std::exp(-x * x / 2);
   }
   for (double& value : g) value /= sum;
   return g;
@@ -54,7 +54,7 @@ class Ssim {
     std::fill(vertical_.begin(), vertical_.end(), 0);
     double *ux = map(0), *uy = map(1), *uxx = map(2), *uyy = map(3), *uxy = map(4);
     for (int i = 0; i < window; ++i) {
-      const double g = weights_[static_cast<size_t>(i)];
+      const double g = weights_[i];
       const double *a = x.row(r + i), *b = y.row(r + i);
       for (int c = 0; c < columns_; ++c) {
         const double ga = g * a[c], gb = g * b[c];
@@ -73,7 +73,7 @@ class Ssim {
       if (mask && mask[c] == 0) continue;
       double mean[n_maps] = {};
       for (int m = 0; m < n_maps; ++m)
-        for (int i = 0; i < window; ++i) mean[m] += weights_[static_cast<size_t>(i)] * map(m)[c + i];
+        for (int i = 0; i < window; ++i) mean[m] += weights_[i] * map(m)[c + i];
       const auto [ux, uy, uxx, uyy, uxy] = mean;
       const double vx = uxx - ux * ux, vy = uyy - uy * uy, vxy = uxy - ux * uy;
       sum += (2 * ux * uy + c1) * (2 * vxy + c2) / ((ux * ux + uy * uy + c1) * (vx + vy + c2));

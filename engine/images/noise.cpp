@@ -12,7 +12,7 @@ void add_rician_noise(Volume& volume, double sd, uint64_t seed) {
 #pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < n; ++i) {
     const uint64_t counter = first + 2 * static_cast<uint64_t>(i);  // counted by voxel, not drawn in turn
-    float& voxel = volume.data[static_cast<size_t>(i)];
+    float& voxel = volume.data[i];
     voxel = static_cast<float>(std::hypot(voxel + sd * normal(counter), sd * normal(counter + 1)));
   }
 }

@@ -49,7 +49,7 @@ std::vector<float> interpolate_axis(const std::vector<float>& in, int64_t outer,
   std::vector<float> out(static_cast<size_t>(outer * n_high * inner));
 #pragma omp parallel for schedule(static)
   for (int64_t row = 0; row < outer * n_high; ++row) {
-    const Taps& t = taps[static_cast<size_t>(row % n_high)];
+    const Taps& t = taps[row % n_high];
     const float* base = in.data() + row / n_high * n_low * inner;
     const float *a = base + t.index[0] * inner, *b = base + t.index[1] * inner, *c = base + t.index[2] * inner,
                 *d = base + t.index[3] * inner;

@@ -42,8 +42,8 @@ Seams measure_seams(const Volume& reference, const Volume& test, int stride, flo
           to.n++;
         }
       }
-    border[static_cast<size_t>(z)] = at_border;
-    other[static_cast<size_t>(z)] = elsewhere;
+    border[z] = at_border;
+    other[z] = elsewhere;
   }
   Jumps at_border, elsewhere;  // added in the order of the slices
   for (const Jumps& j : border) at_border.sum += j.sum, at_border.n += j.n;

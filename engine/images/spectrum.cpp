@@ -27,9 +27,9 @@ class SliceDft {
       along_row_.transform(line_.data(), out.data() + ptrdiff_t{r} * columns_);
     }
     for (int c = 0; c < columns_; ++c) {
-      for (int r = 0; r < rows_; ++r) line_[static_cast<size_t>(r)] = out[index(r, c)] * scale;
+      for (int r = 0; r < rows_; ++r) line_[r] = out[index(r, c)] * scale;
       along_column_.transform(line_.data(), transformed_.data());
-      for (int r = 0; r < rows_; ++r) out[index(r, c)] = transformed_[static_cast<size_t>(r)];
+      for (int r = 0; r < rows_; ++r) out[index(r, c)] = transformed_[r];
     }
   }
 
@@ -91,7 +91,7 @@ RadialSpectrum radial_spectrum(const Volume& reference, const Volume& test, int 
 
   std::vector<double> n_frequencies(static_cast<size_t>(n_rings));
   for (const int r : ring)
-    if (r >= 0) n_frequencies[static_cast<size_t>(r)] += 1;
+    if (r >= 0) n_frequencies[r] += 1;
   RadialSpectrum spectrum;
   for (int r = 0; r < n_rings; ++r) {
     Sums all;  // added in the order of the slices
@@ -101,7 +101,7 @@ RadialSpectrum radial_spectrum(const Volume& reference, const Volume& test, int 
       all.test += s.test;
       all.both += s.both;
     }
-    const double count = n_frequencies[static_cast<size_t>(r)] * n;
+    const double count = n_frequencies[r] * n;
     const double scale = std::sqrt(all.reference * all.test);
     spectrum.power.push_back(count > 0 ? all.test / count : 0);
     spectrum.correlation.push_back(scale > 0 ? all.both / scale : 0);

@@ -49,7 +49,7 @@ const ConvLayer& Mdcsrn::trunk_conv(const Weights& weights, const std::string& n
   std::vector<float> wide(static_cast<size_t>(layer.co) * static_cast<size_t>(n_buffer));
   const float* from = layer.weight.data();
   for (int co = 0; co < layer.co; co++)
-    for (const int channel : channels) wide[static_cast<size_t>(co * n_buffer + channel)] = *from++;
+    for (const int channel : channels) wide[co * n_buffer + channel] = *from++;
   layer.weight = std::move(wide);
   layer.ci = n_buffer;
   return layer;
@@ -78,10 +78,10 @@ void Mdcsrn::forward(const Plan& plan, PatchOps& op) const {
     if (i == 0)
       op.conv3d(plan.image, *stem_, x_i);  // 1 -> 24
     else
-      op.conv3d(trunk(i), *compressors_[static_cast<size_t>(i - 1)], x_i);  // 72 i -> 24
+      op.conv3d(trunk(i), *compressors_[i - 1], x_i);  // 72 i -> 24
 
     for (int j = 0; j < U; j++) {
-      const Unit& unit = blocks_[static_cast<size_t>(i)][static_cast<size_t>(j)];
+      const Unit& unit = blocks_[i][j];
       const Channels x = {block, (2 + j) * k};  // [x_i, d1 .. dj], already side by side
       const Channels d = {block + (2 + j) * k, k};
       if (unit.bottleneck) {
@@ -121,7 +121,7 @@ void Mdcsrn::backward(const Plan& plan, GradientOps& op) const {
     const int block = i * model.block_channels();
     const Channels x_i = {block, 2 * k};
     for (int j = U - 1; j >= 0; j--) {
-      const Unit& unit = blocks_[static_cast<size_t>(i)][static_cast<size_t>(j)];
+      const Unit& unit = blocks_[i][j];
       const Channels x = {block, (2 + j) * k};
       const Channels d = {block + (2 + j) * k, k};
       if (unit.bottleneck) {
@@ -136,7 +136,7 @@ void Mdcsrn::backward(const Plan& plan, GradientOps& op) const {
     if (i == 0)
       op.conv3d(plan.image, *stem_, x_i, Gradients::none);
     else
-      op.conv3d(trunk(i), *compressors_[static_cast<size_t>(i - 1)], x_i, Gradients::add);
+      op.conv3d(trunk(i), *compressors_[i - 1], x_i, Gradients::add);
   }
 }
 

@@ -26,7 +26,7 @@ class SrDenseNet final : public Network {
     Channels reads, writes;
   };
   Unit unit(int i, int j) const;
-  const ConvLayer& conv_of(int i, int j) const { return *units_[static_cast<size_t>(i * model.units + j)]; }
+  const ConvLayer& conv_of(int i, int j) const { return *units_[i * model.units + j]; }
 
   const ConvLayer& stem_;
   std::vector<const ConvLayer*> units_;

@@ -35,7 +35,7 @@ void SrResNet::forward(const Plan& plan, PatchOps& op) const {
   op.conv3d(plan.image, head_, at.head());  // 9x9x9, 1 -> 64
   op.prelu(at.head(), head_prelu_, at.x0());
   for (int i = 0; i < B; i++) {
-    const Block& block = blocks_[static_cast<size_t>(i)];
+    const Block& block = blocks_[i];
     op.conv3d(at.x(i), block.conv, at.t(i));
     op.norm_prelu_conv3d(at.t(i), block.inner, at.u(i));
     op.norm_add(at.u(i), block.norm, at.x(i), at.x(i + 1));
@@ -60,7 +60,7 @@ void SrResNet::backward(const Plan& plan, GradientOps& op) const {
   op.norm_add(at.t(B), *trunk_norm_, at.x0(), at.joined(), Gradients::set);
   op.conv3d(at.trunk(), *trunk_, at.t(B), Gradients::set);
   for (int i = B - 1; i >= 0; i--) {
-    const Block& block = blocks_[static_cast<size_t>(i)];
+    const Block& block = blocks_[i];
     op.norm_add(at.u(i), block.norm, at.x(i), at.x(i + 1), i == 0 ? Gradients::add : Gradients::set);
     op.norm_prelu_conv3d(at.t(i), block.inner, at.u(i), Gradients::set);
     op.conv3d(at.x(i), block.conv, at.t(i), Gradients::add);

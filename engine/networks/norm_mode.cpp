@@ -54,7 +54,7 @@ ScanStatistics::ScanStatistics(const Network& network, int n_patches) {
 }
 
 void ScanStatistics::record(int patch, const NormLayer& norm, const ChannelSums* sums) {
-  ChannelSums* row = sums_.data() + static_cast<size_t>(patch) * n_channels_ + first_[static_cast<size_t>(norm.id)];
+  ChannelSums* row = sums_.data() + static_cast<size_t>(patch) * n_channels_ + first_[norm.id];
   std::copy_n(sums, norm.n_channels, row);
 }
 
@@ -68,8 +68,8 @@ FrozenNorms ScanStatistics::freeze(const Network& network, double n_voxels_per_p
     }
   FrozenNorms frozen;
   for (const NormLayer& norm : network.norms())
-    batch_norm_affine(norm, total.data() + first_[static_cast<size_t>(norm.id)],
-                      n_voxels_per_patch * static_cast<double>(n_patches), frozen.emplace_back());
+    batch_norm_affine(norm, total.data() + first_[norm.id], n_voxels_per_patch * static_cast<double>(n_patches),
+                      frozen.emplace_back());
   return frozen;
 }
 

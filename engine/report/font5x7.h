@@ -52,7 +52,7 @@ void draw_text(std::string_view text, int x, int y, int scale, Set set) {
     const Glyph g = glyph(c);
     for (int column = 0; column < glyph_columns * scale; ++column)
       for (int row = 0; row < glyph_rows * scale; ++row)
-        if (g[static_cast<size_t>(column / scale)] >> (row / scale) & 1) set(x + column, y + row);
+        if (g[column / scale] >> (row / scale) & 1) set(x + column, y + row);
     x += (glyph_columns + 1) * scale;
   }
 }

@@ -39,10 +39,8 @@ struct Axis {
   // Room for dots at either end.
   void widen() {
     const double more = logarithmic ? std::pow(high / low, 0.1) : 0.1 * (high - low);
-    if (logarithmic)
-      low /= more, high *= more;
-    else
-      low -= more, high += more;
+    low = logarithmic ? low / more : low - more;
+    high = logarithmic ? high * more : high + more;
   }
   double scaled(double v) const { return logarithmic ? std::log10(v) : v; }
   double pixel(double v) const { return from + (to - from) * (scaled(v) - scaled(low)) / (scaled(high) - scaled(low)); }
@@ -96,8 +94,7 @@ std::string path_of(const Curve& curve, const Axis& x, const Axis& y) {
 // Means over an odd window, the shorter towards the ends.
 Curve moving_mean(const Curve& curve) {
   const size_t n = curve.y.size(), reach = n / 100;
-  std::vector<double> sums{0};
-  std::vector<double> counts{0};
+  std::vector<double> sums{0}, counts{0};
   for (const double v : curve.y) {
     sums.push_back(sums.back() + (std::isfinite(v) ? v : 0));
     counts.push_back(counts.back() + (std::isfinite(v) ? 1 : 0));

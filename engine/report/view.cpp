@@ -28,7 +28,7 @@ std::array<AxisDirection, 3> match_axes(const double (&affine)[4][4], const doub
         }
     if (best_world < 0) break;  // not finite: as stored
     world_done[best_world] = axis_done[best_axis] = true;
-    match[static_cast<size_t>(best_world)] = {best_axis, affine[best_world][best_axis] < 0};
+    match[best_world] = {best_axis, affine[best_world][best_axis] < 0};
   }
   return match;
 }

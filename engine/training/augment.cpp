@@ -24,8 +24,7 @@ std::vector<double> gaussian_kernel(double sd) {
 void convolve_line(float* line, int n, ptrdiff_t step, const std::vector<double>& weight, std::vector<float>& padded) {
   const int radius = static_cast<int>(weight.size() / 2);
   padded.resize(static_cast<size_t>(n + 2 * radius));
-  for (int i = -radius; i < n + radius; i++)
-    padded[static_cast<size_t>(i + radius)] = line[std::clamp(i, 0, n - 1) * step];
+  for (int i = -radius; i < n + radius; i++) padded[i + radius] = line[std::clamp(i, 0, n - 1) * step];
   for (int i = 0; i < n; i++)
     line[i * step] = static_cast<float>(std::inner_product(weight.begin(), weight.end(), padded.begin() + i, 0.0));
 }

@@ -109,7 +109,7 @@ std::optional<double> share_of(const std::string& text) {
 Volume cut(const Volume& from, std::array<int, 3> at, int patch, const AxisOrder& order, Intensity intensity) {
   Volume to({patch, patch, patch});
   const std::array<ptrdiff_t, 3> step{1, from.size.w, ptrdiff_t{from.size.w} * from.size.h};
-  const auto along = [&](size_t axis) { return step[static_cast<size_t>(order[axis])]; };
+  const auto along = [&](size_t axis) { return step[order[axis]]; };
   const float* first = from.data.data() + at[0] * step[2] + at[1] * step[1] + at[2];
   const double scale = 1 / intensity.b, shift = -intensity.a / intensity.b;
   for (int z = 0; z < patch; z++)
@@ -163,7 +163,7 @@ std::vector<AxisOrder> axis_orders(bool all) {
 
 Factors along_scan(const Factors& of_patch, const AxisOrder& order) {
   Factors factors;
-  for (size_t axis = 0; axis < 3; axis++) factors[static_cast<size_t>(order[axis])] = of_patch[axis];
+  for (size_t axis = 0; axis < 3; axis++) factors[order[axis]] = of_patch[axis];
   return factors;
 }
 
@@ -348,7 +348,7 @@ size_t BatchSource::subject_of(int64_t sample) const {
   Random(options_.seed + static_cast<uint64_t>(group) * 0x100000001u,
          order_stream + static_cast<uint64_t>(epoch) * 2 + 1)
       .shuffle(turns);
-  return order[static_cast<size_t>(first + turns[static_cast<size_t>(at - first * n_patches)] / n_patches)];
+  return order[first + turns[static_cast<size_t>(at - first * n_patches)] / n_patches];
 }
 
 void BatchSource::add_sample(int64_t sample, Batch& batch, int place) {

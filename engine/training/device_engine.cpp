@@ -1,6 +1,7 @@
 // Training on a GPU. All numbers of a run live there: parameters, moments, features and gradients of the whole batch in
 // two buffers of one layout (engine/networks/plan.h). A step is queued on one stream without waiting for anything; what
-// the host reads of it are three sums at the end.
+// the host reads of it are three sums at the end. Over 500 lines because a step's forward pass, its way back and the
+// buffers that both lie in are one object: whoever changes one reads the others.
 #include "engine/training/device_engine.h"
 
 #include <fmt/format.h>
@@ -209,11 +210,11 @@ class DeviceEngine final : public TrainingEngine, DevicePass, GradientOps {
   }
 
   DeviceArray<int> gradient_index(const ConvLayer& numbered) {
-    const ParameterRange& range = layers_.convs[static_cast<size_t>(numbered.id)].weight;
+    const ParameterRange& range = layers_.convs[numbered.id].weight;
     std::vector<int> index(static_cast<size_t>(range.count));
     for (size_t i = 0; i < numbered.weight.size(); i++)
       if (numbered.weight[i] > 0)
-        index[static_cast<size_t>(static_cast<int64_t>(numbered.weight[i]) - 1 - range.offset)] = static_cast<int>(i);
+        index[static_cast<int64_t>(numbered.weight[i]) - 1 - range.offset] = static_cast<int>(i);
     return uploaded(index);
   }
 
@@ -366,8 +367,8 @@ class DeviceEngine final : public TrainingEngine, DevicePass, GradientOps {
 
   // What a norm is in this step: an affine.
   void set_norm(Channels x, const NormLayer& layer) {
-    const int64_t at = first_moment_[static_cast<size_t>(layer.id)];
-    const LayerParameters::Norm& norm = layers_.norms[static_cast<size_t>(layer.id)];
+    const int64_t at = first_moment_[layer.id];
+    const LayerParameters::Norm& norm = layers_.norms[layer.id];
     if (!options_.frozen_norm)
       require(api_, ops_.batch_moments(sums_.data() + x.first, x.count, n_voxels_, mean_.data() + at,
                                        variance_.data() + at, stream_));
@@ -454,8 +455,8 @@ class DeviceEngine final : public TrainingEngine, DevicePass, GradientOps {
                                                 .dy = gradient_operand(y),
                                                 .partial = partial_sums_.data()},
                                                stream_));
-    const LayerParameters::Conv& parameters = layers_.convs[static_cast<size_t>(conv.id)];
-    const DeviceArray<int>& index = convs_[static_cast<size_t>(conv.id)].gradient_index;
+    const LayerParameters::Conv& parameters = layers_.convs[conv.id];
+    const DeviceArray<int>& index = convs_[conv.id].gradient_index;
     require(api_, ops_.reduce_parts(partial_sums_.data(), static_cast<int64_t>(conv.weight.size()),
                                     ops_.backward_weights_parts(shape, size, n_), index.data(), index.size(),
                                     gradient_.data() + parameters.weight.offset, stream_));
@@ -467,7 +468,7 @@ class DeviceEngine final : public TrainingEngine, DevicePass, GradientOps {
 
   void slope_gradient(const PReluLayer& layer, Channels x, const float* partial_slopes, int n_parts) {
     require(api_, ops_.reduce_parts(partial_slopes, x.count, n_ * n_parts, nullptr, x.count,
-                                    gradient_.data() + layers_.prelus[static_cast<size_t>(layer.id)].offset, stream_));
+                                    gradient_.data() + layers_.prelus[layer.id].offset, stream_));
   }
 
   // Of the sums in partial_sums_. Those of this rank give its share of gamma's and beta's gradients, those of all ranks
@@ -475,8 +476,8 @@ class DeviceEngine final : public TrainingEngine, DevicePass, GradientOps {
   void norm_gradient(Channels x, const NormLayer& layer, int n_parts) {
     ChannelSums* sums = gradient_sums_.data();
     require(api_, ops_.reduce_batch_sums(partial_sums_.data(), n_, x.count, n_parts, sums, stream_));
-    const int64_t at = first_moment_[static_cast<size_t>(layer.id)];
-    const LayerParameters::Norm& norm = layers_.norms[static_cast<size_t>(layer.id)];
+    const int64_t at = first_moment_[layer.id];
+    const LayerParameters::Norm& norm = layers_.norms[layer.id];
     require(api_,
             ops_.norm_gradients(sums, x.count, layer.eps, mean_.data() + at, variance_.data() + at,
                                 gradient_.data() + norm.gamma.offset, gradient_.data() + norm.beta.offset, stream_));

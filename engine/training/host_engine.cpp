@@ -238,8 +238,8 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
     for (const PatchGradients<T>& patch : patches_) {
       convs_->forward(patch.f, x, prologue, conv, y, of_patch.data(), scratch_);
       for (int c = 0; c < y.count; c++) {
-        total[c].sum += of_patch[static_cast<size_t>(c)].sum;
-        total[c].sum_of_squares += of_patch[static_cast<size_t>(c)].sum_of_squares;
+        total[c].sum += of_patch[c].sum;
+        total[c].sum_of_squares += of_patch[c].sum_of_squares;
       }
     }
     static_assert(sizeof(ChannelSums) == 2 * sizeof(double));
@@ -248,7 +248,7 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
 
   const NormState& set_norm(Channels x, const NormLayer& norm) {
     norms_.resize(network_->norms().size());
-    NormState& state = norms_[static_cast<size_t>(norm.id)];
+    NormState& state = norms_[norm.id];
     if (options_.frozen_norm) {
       state.mean.assign(norm.running_mean.begin(), norm.running_mean.end());
       state.variance.assign(norm.running_var.begin(), norm.running_var.end());
@@ -256,10 +256,10 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
       state.mean.resize(static_cast<size_t>(x.count));
       state.variance.resize(static_cast<size_t>(x.count));
       for (int c = 0; c < x.count; c++) {
-        const ChannelSums& sums = sums_[static_cast<size_t>(x.first + c)];
+        const ChannelSums& sums = sums_[x.first + c];
         const double mean = sums.sum / n_voxels_;
-        state.mean[static_cast<size_t>(c)] = mean;
-        state.variance[static_cast<size_t>(c)] = std::max(0.0, sums.sum_of_squares / n_voxels_ - mean * mean);
+        state.mean[c] = mean;
+        state.variance[c] = std::max(0.0, sums.sum_of_squares / n_voxels_ - mean * mean);
       }
     }
     set_affine(norm, state.mean, state.variance, state.affine);
@@ -331,7 +331,7 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
   }
 
   void slope_gradient(const PReluLayer& prelu, const std::vector<GradientSums>& sums) {
-    std::vector<double>& gradient = prelu_gradients_[static_cast<size_t>(prelu.id)];
+    std::vector<double>& gradient = prelu_gradients_[prelu.id];
     gradient.clear();
     for (const GradientSums& s : sums) gradient.push_back(s.slope);
   }
@@ -346,15 +346,14 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
 #pragma omp parallel for num_threads(threads_) schedule(static) collapse(2)
       for (int p = 0; p < n; p++)
         for (int c = 0; c < y.count; c++)
-          add_affine(patches_[static_cast<size_t>(p)].f, patches_[static_cast<size_t>(p)].g, {y.first + c, 1},
-                     slope + c, offset + c);
+          add_affine(patches_[p].f, patches_[p].g, {y.first + c, 1}, slope + c, offset + c);
     }
     std::fill_n(slope, y.count, 0.0);
     std::fill_n(offset, y.count, 0.0);
   }
 
   void weights_gradient(Channels x, Prologue<T> prologue, const ConvLayer& conv, Channels y) {
-    ConvGradient& gradient = conv_gradients_[static_cast<size_t>(conv.id)];
+    ConvGradient& gradient = conv_gradients_[conv.id];
     gradient.weight.assign(conv.weight.size(), 0.0);
     gradient.bias.assign(conv.bias.size(), 0.0);
     convs_->backward_weights(patches_, x, prologue, conv, y, gradient.weight.data(),
@@ -364,7 +363,7 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
   // kernels/conv3d_backward.h has the formulas. The sums of this rank give its share of gamma's and beta's gradients,
   // those of all ranks what the statistics carry back.
   void norm_gradient(Channels x, const NormLayer& norm, const NormState& state, std::vector<GradientSums>& sums) {
-    NormGradient& gradient = norm_gradients_[static_cast<size_t>(norm.id)];
+    NormGradient& gradient = norm_gradients_[norm.id];
     gradient.gamma.resize(sums.size());
     gradient.beta.resize(sums.size());
     const auto dgamma = [&](size_t c) {
@@ -414,7 +413,7 @@ class HostEngine final : public TrainingEngine, PatchOps, GradientOps {
     const ModelDescription& model = network_->model;
     const std::vector<int> channels = trunk_channels(model, layer.ci / model.block_channels());
     for (int co = 0; co < layer.co; co++)
-      for (const int channel : channels) *to++ = static_cast<float>(from[static_cast<size_t>(co * layer.ci + channel)]);
+      for (const int channel : channels) *to++ = static_cast<float>(from[co * layer.ci + channel]);
   }
 
   void move_running_statistics() {

@@ -29,7 +29,7 @@ class Random {
   }
   template <class T>
   void shuffle(std::vector<T>& v) {
-    for (size_t i = v.size(); i > 1; i--) std::swap(v[i - 1], v[static_cast<size_t>(below(static_cast<int64_t>(i)))]);
+    for (size_t i = v.size(); i > 1; i--) std::swap(v[i - 1], v[below(static_cast<int64_t>(i))]);
   }
 
  private:

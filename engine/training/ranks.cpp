@@ -146,7 +146,7 @@ std::unique_ptr<Collective> join(const Ranks& ranks) {
 }
 
 int fair_share(const std::vector<Processors>& of_ranks, int rank) {
-  const Processors& mine = of_ranks[static_cast<size_t>(rank)];
+  const Processors& mine = of_ranks[rank];
   const auto may_use = [](const Processors& p, int processor) {
     return (static_cast<uint32_t>(p.words[processor / 32]) >> (processor % 32) & 1) != 0;
   };
@@ -162,7 +162,7 @@ int fair_share(const std::vector<Processors>& of_ranks, int rank) {
 
 int fair_share(Collective& collective) {
   std::vector<Processors> of_ranks(static_cast<size_t>(collective.size()));
-  Processors& mine = of_ranks[static_cast<size_t>(collective.rank())];
+  Processors& mine = of_ranks[collective.rank()];
   cpu_set_t set;
   static_assert(CPU_SETSIZE == 32 * Processors::n_words);
   mine.machine = machine_number();

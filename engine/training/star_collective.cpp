@@ -55,7 +55,7 @@ void StarCollective::receive(int from, void* bytes, int64_t n) {
 
 void StarCollective::lost(int other, const std::string& why) {
   if (rank() == 0)
-    peers_[static_cast<size_t>(other)].lost = true;
+    peers_[other].lost = true;
   else
     ended_ = true;
   throw OtherRankFailed(
@@ -93,7 +93,7 @@ void StarCollective::take(int from, void* bytes, int64_t n) {
   } catch (const Error& e) {
     lost(from, e.what());
   }
-  if (rank() == 0) peers_[static_cast<size_t>(from)].waits = true;
+  if (rank() == 0) peers_[from].waits = true;
   if (frame.status == 0 && frame.n != n)
     throw OtherRankFailed(Status::resource_error,
                           fmt::format("rank {} is at another place of the run; start all ranks with the same program "
@@ -108,7 +108,7 @@ void StarCollective::take(int from, void* bytes, int64_t n) {
 void StarCollective::answer(const void* bytes, int64_t n) {
   for (int r = 1; r < size(); r++) {
     put(r, bytes, n);
-    peers_[static_cast<size_t>(r)].waits = false;
+    peers_[r].waits = false;
   }
 }
 
@@ -189,7 +189,7 @@ void StarCollective::drain(int from) {
 void StarCollective::end_all(Status status) {
   const Frame frame{.status = static_cast<int32_t>(status)};
   for (int r = 1; r < size(); r++) {
-    const Peer& peer = peers_[static_cast<size_t>(r)];
+    const Peer& peer = peers_[r];
     if (peer.lost) continue;
     try {
       if (!peer.waits) drain(r);

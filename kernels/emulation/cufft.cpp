@@ -64,14 +64,14 @@ void execute(const Plan& plan, const cufftComplex* in, cufftComplex* out, int di
   for (int b = 0; b < plan.batch; b++) {
     for (int x = 0; x < plan.n; x++) {
       const cufftComplex v = in[b * plan.in.distance + x * plan.in.stride];
-      samples[static_cast<size_t>(x)] = {v.x, v.y};
+      samples[x] = {v.x, v.y};
     }
     fft.transform(samples.data(), spectrum.data());
     spectra.push_back(spectrum);
   }
   for (int b = 0; b < plan.batch; b++)
     for (int x = 0; x < plan.n; x++) {
-      const Sample v = spectra[static_cast<size_t>(b)][static_cast<size_t>(x)];
+      const Sample v = spectra[b][x];
       out[b * plan.out.distance + x * plan.out.stride] = {static_cast<float>(v.real()), static_cast<float>(v.imag())};
     }
 }

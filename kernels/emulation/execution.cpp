@@ -406,7 +406,7 @@ Exchanged BlockRunner::exchange(uint32_t mask, const Deposit& mine, Collective c
     fail(std::string("divergent warp: ") + collective.name + " meets " + m.collective.name + " of " + to_text(m.site),
          site);
   }
-  Warp::Deposits& deposits = warp.deposits[static_cast<size_t>(&m - warp.meetings.data())][m.generation % 2];
+  Warp::Deposits& deposits = warp.deposits[&m - warp.meetings.data()][m.generation % 2];
   if (collective.orders_memory) tsan_release(&deposits);
   deposits[my_lane] = mine;
   m.arrived |= 1u << my_lane;

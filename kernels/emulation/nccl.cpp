@@ -18,7 +18,7 @@ class Group {
 
   template <class T>
   void all_reduce(int rank, const T* send, T* receive, size_t n) {
-    values_[static_cast<size_t>(rank)] = send;
+    values_[rank] = send;
     meet();
     std::vector<T> sum(n);
     for (const void* of_rank : values_)

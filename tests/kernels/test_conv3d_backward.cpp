@@ -59,7 +59,7 @@ Worst check_data(const ConvProblem& p, ConvAlgorithm algorithm, bool accumulate,
         const double da_t = t < 0 ? dt / p.slope[channel] * t : 0.0;
         of_slope += da_t, size_of_slope += std::abs(da_t);
       });
-      const GradientSums& s = got.sums[static_cast<size_t>(patch * p.c.ci + c)];
+      const GradientSums& s = got.sums[patch * p.c.ci + c];
       CHECK(std::abs(s.sum - sum) <= 1e-6 + tolerance(algorithm) * size_of_sum);
       CHECK(std::abs(s.sum_times_x - sum_times_x) <= 1e-6 + tolerance(algorithm) * size_of_times_x);
       CHECK(std::abs(s.slope - of_slope) <= 1e-6 + tolerance(algorithm) * size_of_slope);
@@ -145,8 +145,8 @@ TEST_CASE("the plain gradients are the slopes of the forward pass") {
       for (int c = 0; c < ci; c++) {
         double sum = 0, squares = 0;
         for (ptrdiff_t v = 0; v < size.voxels(); v++) {
-          sum += f[static_cast<size_t>(c * layout.channel + v)];
-          squares += f[static_cast<size_t>(c * layout.channel + v)] * f[static_cast<size_t>(c * layout.channel + v)];
+          sum += f[c * layout.channel + v];
+          squares += f[c * layout.channel + v] * f[c * layout.channel + v];
         }
         const auto i = static_cast<size_t>(c);
         mean[i] = sum / n;
@@ -157,8 +157,7 @@ TEST_CASE("the plain gradients are the slopes of the forward pass") {
       conv3d_forward_ref({f.data(), layout}, {0, ci}, {scale.data(), shift.data()}, {ci, co, kernel, w.data()},
                          {ci, co}, nullptr);
       double total = 0;
-      for (ptrdiff_t v = ci * layout.channel; v < (ci + co) * layout.channel; v++)
-        total += f[static_cast<size_t>(v)] * r[static_cast<size_t>(v)];
+      for (ptrdiff_t v = ci * layout.channel; v < (ci + co) * layout.channel; v++) total += f[v] * r[v];
       return total;
     };
     loss(features, weight);  // fills in the statistics

@@ -34,8 +34,7 @@ struct Buffer {
   bool padding_is_untouched() const {
     for (int c = 0; c < 7; c++)
       for (ptrdiff_t i = 0; i < layout.plane * kSize.d; i++)
-        if ((c == 6 || i % layout.row >= kSize.w) &&
-            data[static_cast<size_t>(c * layout.channel + i)] != static_cast<T>(kUntouched))
+        if ((c == 6 || i % layout.row >= kSize.w) && data[c * layout.channel + i] != static_cast<T>(kUntouched))
           return false;
     return true;
   }

@@ -111,7 +111,7 @@ TEST_CASE("what cannot be read, used or written has its exit code") {
   Bytes huge = read_bytes(folder / "scan.nii");  // 3000 x 1500 x 1000 float32: 18 GB, in 400 bytes
   huge.resize(400);
   for (const auto& [at, n] : {std::pair{42, 3000}, {44, 1500}, {46, 1000}}) {
-    huge[static_cast<size_t>(at)] = static_cast<char>(n & 255);
+    huge[at] = static_cast<char>(n & 255);
     huge[static_cast<size_t>(at) + 1] = static_cast<char>(n >> 8);
   }
   write_bytes(folder / "huge.nii", huge);

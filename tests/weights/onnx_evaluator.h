@@ -95,8 +95,7 @@ class OnnxEvaluator {
     for (int z = std::max(0, -dz); z < std::min(size_.d, size_.d - dz); z++)
       for (int r = std::max(0, -dy); r < std::min(size_.h, size_.h - dy); r++) {
         const int to = (z * size_.h + r) * size_.w, from = to + (dz * size_.h + dy) * size_.w + dx;
-        for (int i = std::max(0, -dx); i < std::min(size_.w, size_.w - dx); i++)
-          y[static_cast<size_t>(to + i)] += weight * x[static_cast<size_t>(from + i)];
+        for (int i = std::max(0, -dx); i < std::min(size_.w, size_.w - dx); i++) y[to + i] += weight * x[from + i];
       }
   }
 

@@ -48,7 +48,7 @@ Volume restored(const onnx::ModelProto& model, const Weights& weights, const Vol
       for (int y = kept.y0; y < kept.y1; y++)
         for (int x = kept.x0; x < kept.x1; x++) {
           const int at = ((z - from.z) * p.h + y - from.y) * p.w + x - from.x;
-          result.at(z, y, x) = static_cast<float>(patch[static_cast<size_t>(at)] * rule.b + rule.a);
+          result.at(z, y, x) = static_cast<float>(patch[at] * rule.b + rule.a);
         }
   }
   return result;

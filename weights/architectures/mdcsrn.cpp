@@ -37,19 +37,6 @@ constexpr Word<Bottleneck> bottleneck_words[] = {
     {Bottleneck::automatic, "auto"}, {Bottleneck::never, "never"}, {Bottleneck::always, "always"}};
 constexpr Word<Trunk> trunk_words[] = {{Trunk::with_inputs, "with-inputs"}, {Trunk::new_features, "new-features"}};
 
-std::string to_string(Bottleneck b) {
-  return text_of(bottleneck_words, b);
-}
-std::string to_string(Trunk t) {
-  return text_of(trunk_words, t);
-}
-Bottleneck parse_bottleneck(const std::string& text) {
-  return value_of(bottleneck_words, text, "bottleneck");
-}
-Trunk parse_trunk(const std::string& text) {
-  return value_of(trunk_words, text, "trunk");
-}
-
 class Mdcsrn final : public Architecture {
  public:
   std::string name() const override { return "mdcsrn"; }
@@ -86,30 +73,32 @@ class Mdcsrn final : public Architecture {
   }
   bool set_further(ModelDescription& m, std::string_view option, const std::string& value) const override {
     if (option == "bottleneck")
-      m.bottleneck = parse_bottleneck(value);
+      m.bottleneck = value_of(bottleneck_words, value, "bottleneck");
     else if (option == "trunk")
-      m.trunk = parse_trunk(value);
+      m.trunk = value_of(trunk_words, value, "trunk");
     else
       return false;
     return true;
   }
   void write_further(const ModelDescription& m, nlohmann::json& object) const override {
-    object["bottleneck"] = to_string(m.bottleneck);
-    object["trunk"] = to_string(m.trunk);
+    object["bottleneck"] = text_of(bottleneck_words, m.bottleneck);
+    object["trunk"] = text_of(trunk_words, m.trunk);
     object["reconstruction"] = m.reconstruction;
   }
   void read_further(JsonFields& fields, ModelDescription& m) const override {
-    m.bottleneck = fields.word("bottleneck", parse_bottleneck);
-    m.trunk = fields.word("trunk", parse_trunk);
+    m.bottleneck =
+        fields.word("bottleneck", [](const std::string& t) { return value_of(bottleneck_words, t, "bottleneck"); });
+    m.trunk = fields.word("trunk", [](const std::string& t) { return value_of(trunk_words, t, "trunk"); });
     m.reconstruction = fields.boolean("reconstruction");
   }
   std::vector<std::pair<std::string, std::string>> further_lines(const ModelDescription& m) const override {
-    return {{"bottleneck", to_string(m.bottleneck)},
-            {"trunk", to_string(m.trunk)},
+    return {{"bottleneck", text_of(bottleneck_words, m.bottleneck)},
+            {"trunk", text_of(trunk_words, m.trunk)},
             {"output", m.reconstruction ? "reconstruction (-r)" : "direct feature combination"}};
   }
   std::string details(const ModelDescription& m) const override {
-    return fmt::format("k = {}, bottleneck {}, trunk {}", m.growth, to_string(m.bottleneck), to_string(m.trunk));
+    return fmt::format("k = {}, bottleneck {}, trunk {}", m.growth, text_of(bottleneck_words, m.bottleneck),
+                       text_of(trunk_words, m.trunk));
   }
 };
 

@@ -216,8 +216,7 @@ TEST_CASE("the stand-in reads strides, distances and null layouts as cuFFT's doc
   const Layout out = GENERATE(Layout{true, 1, n}, Layout{true, batch, 1}, Layout{true, 3, 16}, Layout{false, 9, 2});
   const int direction = GENERATE(as<int>(), CUFFT_FORWARD, CUFFT_INVERSE);
   std::vector<cuda::Complex> host(64), result(64);
-  for (int i = 0; i < 64; i++)
-    host[static_cast<size_t>(i)] = {static_cast<float>(std::sin(i * i)), static_cast<float>(std::cos(3 * i))};
+  for (int i = 0; i < 64; i++) host[i] = {static_cast<float>(std::sin(i * i)), static_cast<float>(std::cos(3 * i))};
 
   void *from = nullptr, *to = nullptr, *work = nullptr;
   constexpr int64_t n_bytes = 64 * int64_t{sizeof(cuda::Complex)};
@@ -246,10 +245,10 @@ TEST_CASE("the stand-in reads strides, distances and null layouts as cuFFT's doc
     for (int k = 0; k < n; k++) {
       std::complex<double> sum = 0;
       for (int x = 0; x < n; x++) {
-        const cuda::Complex v = host[static_cast<size_t>(in.at(b, x))];
+        const cuda::Complex v = host[in.at(b, x)];
         sum += std::complex<double>(v.re, v.im) * std::polar(1.0, direction * 2 * std::numbers::pi * k * x / n);
       }
-      const cuda::Complex v = result[static_cast<size_t>(out.at(b, k))];
+      const cuda::Complex v = result[out.at(b, k)];
       REQUIRE(std::abs(sum - std::complex<double>(v.re, v.im)) < 1e-6);
     }
 }

@@ -85,8 +85,8 @@ TEST_CASE(
             for (int y = 0; y < h; y++)
               for (int x = 0; x < w; x++) {
                 const bool inside = z >= box.z0 && z < box.z1 && y >= box.y0 && y < box.y1 && x >= box.x0 && x < box.x1;
-                if (inside != (written[static_cast<size_t>((z * h + y) * w + x)] != 0)) FAIL("the interior of " << i);
-                if (inside) last_writer[static_cast<size_t>(z)] = i;
+                if (inside != (written[(z * h + y) * w + x] != 0)) FAIL("the interior of " << i);
+                if (inside) last_writer[z] = i;
               }
         }
         for (int n = 0; n <= grid.count(); n++) {
@@ -128,7 +128,7 @@ TEST_CASE("gathered voxels are normalised, and what lies outside is zero or mirr
             expected = static_cast<float>((mirrored(vz, 2) * 3 + mirrored(vy, 3)) * 4 + mirrored(vx, 4)) / 2;
           REQUIRE(f.at(1, z, y)[x] == expected);
         }
-    for (ptrdiff_t i = 0; i < layout.channel; i++) REQUIRE(std::isnan(buffer[static_cast<size_t>(i)]));
+    for (ptrdiff_t i = 0; i < layout.channel; i++) REQUIRE(std::isnan(buffer[i]));
   }
 }
 
@@ -144,7 +144,7 @@ TEST_CASE("merging undoes the normalisation and touches nothing else") {
       for (int x = 0; x < 4; x++) {
         const bool written = z == 3 && (y == 1 || y == 2) && x <= 1;
         const float expected = written ? static_cast<float>(((z - 2) * 4 + y) * 4 + x + 1) * 3 + 5 : -1;
-        REQUIRE(volume[static_cast<size_t>((z * 4 + y) * 4 + x)] == expected);
+        REQUIRE(volume[(z * 4 + y) * 4 + x] == expected);
       }
 }
 

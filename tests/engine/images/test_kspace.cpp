@@ -45,7 +45,7 @@ TEST_CASE("the DFT of any length is the sum that defines it") {
   const int n = GENERATE(1, 2, 3, 4, 5, 7, 8, 9, 17, 23, 29, 31, 34, 58, 181, 217, 251);
   const Direction direction = GENERATE(Direction::forward, Direction::inverse);
   std::vector<ComplexDouble> x(static_cast<size_t>(n)), y(x);
-  for (int i = 0; i < n; ++i) x[static_cast<size_t>(i)] = {std::sin(1.3 * i) + i % 3, std::cos(2.1 * i * i)};
+  for (int i = 0; i < n; ++i) x[i] = {std::sin(1.3 * i) + i % 3, std::cos(2.1 * i * i)};
   Dft dft(n, direction);
   dft.transform(x.data(), y.data());
   dft.transform(x.data(), y.data());  // scratch memory must not carry over
@@ -53,9 +53,8 @@ TEST_CASE("the DFT of any length is the sum that defines it") {
   double worst = 0;
   for (int k = 0; k < n; ++k) {
     ComplexDouble sum = 0;
-    for (int i = 0; i < n; ++i)
-      sum += x[static_cast<size_t>(i)] * std::polar(1.0, sign * 2 * std::numbers::pi * (k * i % n) / n);
-    worst = std::max(worst, std::abs(sum - y[static_cast<size_t>(k)]));
+    for (int i = 0; i < n; ++i) sum += x[i] * std::polar(1.0, sign * 2 * std::numbers::pi * (k * i % n) / n);
+    worst = std::max(worst, std::abs(sum - y[k]));
   }
   CAPTURE(n, worst);
   CHECK(worst <= 1e-13 * 10 * n);  // n terms of size about 2 in double

@@ -39,7 +39,7 @@ std::array<TissueSums, n_tissues> by_tissue(const Phantom& phantom) {
 }
 
 const TissueSums& of(const std::array<TissueSums, n_tissues>& sums, Tissue tissue) {
-  return sums[static_cast<size_t>(tissue)];
+  return sums[tissue];
 }
 
 // FNV-1a over the voxels, which are whole numbers.
@@ -79,7 +79,7 @@ TEST_CASE("tissues have the volumes and the contrast of a T1-weighted head") {
   const auto sums = by_tissue(phantom);
   for (int t = 0; t < n_tissues; ++t) {
     CAPTURE(t);
-    CHECK(sums[static_cast<size_t>(t)].n > 0);
+    CHECK(sums[t].n > 0);
   }
   const double ml = options.voxel_mm[0] * options.voxel_mm[1] * options.voxel_mm[2] / 1000;
   const double grey = of(sums, Tissue::grey_matter).n * ml, white = of(sums, Tissue::white_matter).n * ml;

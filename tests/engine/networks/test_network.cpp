@@ -4,6 +4,7 @@
 
 #include "engine/networks/net_mdcsrn.h"
 #include "engine/networks/plan.h"
+#include "kernels/conv3d_impl.h"
 #include "tests/engine/networks/golden_networks.h"
 
 using namespace sr;
@@ -68,7 +69,7 @@ TEST_CASE("threads and patches in flight do not change a bit") {
     options.backend.conv = conv;
     // Where a layer is one item, all threads but one stand by.
     for (const PackedConv& layer : packed(weights, conv))
-      REQUIRE(conv3d_items(padded_layout(options.backend.patch), layer) >= 5);
+      REQUIRE(plan_conv3d(padded_layout(options.backend.patch), layer.impl()).n_items() >= 5);
     for (const BatchNorm mode : {BatchNorm::patch, BatchNorm::scan}) {
       options.batch_norm = mode;
       std::vector<float> first;

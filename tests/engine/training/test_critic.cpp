@@ -248,8 +248,7 @@ TEST_CASE("critics that cannot be are refused, and random ones are what He's rul
   CHECK(row != random_critic(critic, 6));
   const CriticLayer& layer = critic.layers[7];
   double squares = 0;
-  for (int64_t i = 0; i < layer.conv.weights(); i++)
-    squares += std::pow(double{row[static_cast<size_t>(layer.weight + i)]}, 2);
+  for (int64_t i = 0; i < layer.conv.weights(); i++) squares += std::pow(double{row[layer.weight + i]}, 2);
   CHECK(squares / static_cast<double>(layer.conv.weights()) * (64 * 27) * 1.04 / 2 == Approx(1.0).margin(0.02));
   CHECK(critic.layers.back().beta + 1 == critic.n_parameters);
 }

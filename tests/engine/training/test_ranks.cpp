@@ -118,7 +118,7 @@ std::vector<std::string> on_ranks(int size, F f, std::map<int, const char*>* how
         auto collective = std::make_unique<StarCollective>(api_of_threads, rank, size);
         f(collective);
       } catch (const std::exception& e) {
-        thrown[static_cast<size_t>(rank)] = e.what();
+        thrown[rank] = e.what();
       }
     });
   threads.clear();
@@ -237,7 +237,7 @@ TEST_CASE("a rank that fails ends the others, and rank 0 says why") {
     CAPTURE(failing);
     std::vector<Seen> seen(3);
     const auto thrown = on_ranks(3, [&](std::unique_ptr<StarCollective>& c) {
-      Seen& here = seen[static_cast<size_t>(c->rank())];
+      Seen& here = seen[c->rank()];
       double value = 1;
       c->sum(&value, 1);
       if (c->rank() == failing) {
@@ -253,7 +253,7 @@ TEST_CASE("a rank that fails ends the others, and rank 0 says why") {
     });
     CHECK(thrown == std::vector<std::string>(3));
     for (const int rank : {0, 1, 2}) {
-      const Seen& here = seen[static_cast<size_t>(rank)];
+      const Seen& here = seen[rank];
       CHECK(here.said == (rank != 0));
       if (rank != failing) CHECK(here.code == 5);
     }
@@ -264,7 +264,7 @@ TEST_CASE("a rank that fails ends the others, and rank 0 says why") {
 TEST_CASE("all ranks fail at the same step, one of them speaks") {
   std::vector<Seen> seen(3);
   const auto thrown = on_ranks(3, [&](std::unique_ptr<StarCollective>& c) {
-    seen[static_cast<size_t>(c->rank())].said = c->fail(Status::interrupted, "interrupted");
+    seen[c->rank()].said = c->fail(Status::interrupted, "interrupted");
   });
   CHECK(thrown == std::vector<std::string>(3));
   CHECK((!seen[0].said && seen[1].said && seen[2].said));
@@ -282,14 +282,14 @@ TEST_CASE("a rank that is gone ends the others") {
       try {
         c->sum(&value, 1);
       } catch (const OtherRankFailed& e) {
-        seen[static_cast<size_t>(c->rank())] = {e.what(), static_cast<int>(e.status), e.said};
+        seen[c->rank()] = {e.what(), static_cast<int>(e.status), e.said};
         c->fail(e.status, e.what());
       }
     };
     const auto thrown = on_ranks(3, until_gone, &how_ended);
     CHECK(thrown == std::vector<std::string>(3));
     for (const int rank : {0, 1, 2}) {
-      const Seen& here = seen[static_cast<size_t>(rank)];
+      const Seen& here = seen[rank];
       // Who misses a rank takes the others with it; who was told of it ends as always.
       const bool misses = rank != gone && (gone == 0 || rank == 0);
       CHECK(std::string(how_ended.at(rank)) == (misses ? "aborted" : "finished"));

@@ -183,7 +183,7 @@ TEST_CASE("the random numbers of a sample are drawn in this order") {
   for (int64_t step = 0; step < 8; step++) {
     const Volume high = ScanReader(subjects[source.subject_of(step)].high).read(0);
     Random random(options.seed, (uint64_t{1} << 40) + static_cast<uint64_t>(step));
-    const Factors factors = options.factors[static_cast<size_t>(random.below(2))];
+    const Factors factors = options.factors[random.below(2)];
     const Volume low = degrade(high, factors, options.input);
     const double scale = 1 / measure_intensity(options.normalization, low).b;
     int at[3];
@@ -287,13 +287,13 @@ namespace {
 // The scan with axis order[a] of `from` as its axis a (i, j, k).
 Volume turned(const Volume& from, const AxisOrder& order) {
   const std::array<int, 3> n{from.size.w, from.size.h, from.size.d};
-  Volume to({n[static_cast<size_t>(order[2])], n[static_cast<size_t>(order[1])], n[static_cast<size_t>(order[0])]});
+  Volume to({n[order[2]], n[order[1]], n[order[0]]});
   for (int z = 0; z < to.size.d; z++)
     for (int y = 0; y < to.size.h; y++)
       for (int x = 0; x < to.size.w; x++) {
         const std::array<int, 3> here{x, y, z};
         std::array<int, 3> there{};
-        for (size_t axis = 0; axis < 3; axis++) there[static_cast<size_t>(order[axis])] = here[axis];
+        for (size_t axis = 0; axis < 3; axis++) there[order[axis]] = here[axis];
         to.at(z, y, x) = from.at(there[2], there[1], there[0]);
       }
   return to;
@@ -464,8 +464,7 @@ TEST_CASE("patches of air are rare whatever the normalisation") {
     Volume volume({48, 16, 16});
     Random random(3, 1);
     for (int z = 0; z < 16; z++)  // tissue in the first third
-      for (int i = 0; i < 256; i++)
-        volume.data[static_cast<size_t>(z * 256 + i)] = static_cast<float>(80 + random.uniform());
+      for (int i = 0; i < 256; i++) volume.data[z * 256 + i] = static_cast<float>(80 + random.uniform());
     writer.write(volume);
     writer.commit();
   }

@@ -81,12 +81,12 @@ Worst check_data(const ConvProblem& p, bool accumulate) {
   // da has the size of 1; float32's rounding of its sum, the exponential's 1e-7, and scale's on the way out.
   const double n = p.c.co * p.c.kernel * p.c.kernel * p.c.kernel;
   const double of_da = 4 * (1.2e-7 * std::sqrt(n + 1) + 2e-7);
-  const auto scale_of = [&](int c) { return p.c.prologue ? std::abs(p.scale[static_cast<size_t>(c)]) : 1.0; };
+  const auto scale_of = [&](int c) { return p.c.prologue ? std::abs(p.scale[c]) : 1.0; };
   for (int c = 0; c < p.c.ci; c++) {
     const auto i = static_cast<size_t>(c);
     GradientSums sums;  // of all patches
     for (int patch = 0; patch < p.n_patches; patch++) {
-      const GradientSums& s = e.sums[static_cast<size_t>(patch * p.c.ci + c)];
+      const GradientSums& s = e.sums[patch * p.c.ci + c];
       sums.sum += s.sum, sums.sum_times_x += s.sum_times_x, sums.slope += s.slope;
     }
     const double limit = of_da * (1 + 0.2 * scale_of(c)) * static_cast<double>(p.voxels() * p.n_patches);

@@ -249,7 +249,7 @@ TEST_CASE("PReLU and the sum behind a norm on the device equal the plain loops")
       REQUIRE(api().prelu(p, maps, x, device_slope.data(), to, nullptr) == Result::ok);
       CHECK(largest_error([&](int patch, int c, int64_t v) {
               const double t = value(x, patch, c, v);
-              return t < 0 ? double{slope[static_cast<size_t>(c)]} * t : t;
+              return t < 0 ? double{slope[c]} * t : t;
             }) <= unit);
     }
 }

@@ -301,11 +301,11 @@ TEST_CASE("the critic's penalty on the device, and what is done to rows of numbe
     std::vector<double> want;
     for (int s = 0; s < n; s++) {
       double squares = 0;
-      for (int64_t i = s * voxels; i < (s + 1) * voxels; i++) squares += std::pow(double{g[static_cast<size_t>(i)]}, 2);
+      for (int64_t i = s * voxels; i < (s + 1) * voxels; i++) squares += std::pow(double{g[i]}, 2);
       const double norm = std::sqrt(squares);
-      CHECK(std::abs(norms.back()[static_cast<size_t>(s)] - norm) <= 1e-12 * norm);
+      CHECK(std::abs(norms.back()[s] - norm) <= 1e-12 * norm);
       for (int64_t i = s * voxels; i < (s + 1) * voxels; i++)
-        want.push_back(norm > 0 ? weight * (norm - 1) / norm * double{g[static_cast<size_t>(i)]} : 0.0);
+        want.push_back(norm > 0 ? weight * (norm - 1) / norm * double{g[i]} : 0.0);
     }
     CHECK(relative_error(got, want) < 1e-7);
     if (device_is_emulated()) check_orders(penalty);

@@ -188,7 +188,7 @@ TEST_CASE("shuffles move values within segments", "[emulation]") {
       const std::vector<int> got = out.get();
       for (int thread = 0; thread < 64; thread++) {
         const int lane = thread % 32, start = lane / width * width, in_segment = lane % width;
-        const int* mine = &got[static_cast<size_t>(4 * thread)];
+        const int* mine = &got[4 * thread];
         CHECK(mine[0] == 100 + start + 5 % width);
         CHECK(mine[1] == 100 + (lane ^ 3));
         CHECK(mine[2] == 100 + (in_segment + 2 < width ? lane + 2 : lane));
@@ -283,7 +283,7 @@ TEST_CASE("many collectives in a row", "[emulation]") {
     const DeviceArray<int> out(64);
     SR_LAUNCH(rotate_often, 1, 64, 0, 0, out, 100);
     const std::vector<int> got = out.get();
-    for (int t = 0; t < 64; t++) CHECK(got[static_cast<size_t>(t)] == (t % 32 + 100) % 32);
+    for (int t = 0; t < 64; t++) CHECK(got[t] == (t % 32 + 100) % 32);
   }
 }
 

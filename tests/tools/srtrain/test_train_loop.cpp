@@ -102,7 +102,7 @@ void whole_log(const fs::path& run, int64_t steps) {
   REQUIRE(csv.size() == static_cast<size_t>(steps) + 1);
   CHECK(csv[0] == "Wall time,Step,Value");
   for (int64_t step = 1; step <= steps; ++step)
-    CHECK_THAT(csv[static_cast<size_t>(step)], ContainsSubstring("," + std::to_string(step) + ","));
+    CHECK_THAT(csv[step], ContainsSubstring("," + std::to_string(step) + ","));
 }
 
 }  // namespace
