@@ -25,7 +25,7 @@ namespace {
 struct PutBack {
   bool wanted = true;
   std::optional<Factors> factors;  // as they were given; else what is known for certain
-  double weight = default_consistency_weight;
+  double weight = kDefaultConsistencyWeight;
 };
 
 struct Arguments {
@@ -57,7 +57,7 @@ void interpret(Arguments& a) {
   a.put_back.wanted = a.data_consistency != "off";
   if (a.put_back.wanted && a.data_consistency != "auto") a.put_back.factors = parse_factors(a.data_consistency);
   // Asked for, it replaces.
-  a.put_back.weight = a.consistency_weight.value_or(a.put_back.factors ? 1 : default_consistency_weight);
+  a.put_back.weight = a.consistency_weight.value_or(a.put_back.factors ? 1 : kDefaultConsistencyWeight);
   if (!a.target.empty() && !force_cpu_target(a.target))
     throw Error(Status::bad_usage, fmt::format("--target {}: this processor and program have {}", a.target,
                                                fmt::join(cpu_targets(), ", ")));

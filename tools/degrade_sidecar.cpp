@@ -20,7 +20,7 @@ int Degradation::plane() const {
 // Of linear interpolation by a factor that is not whole (181 -> 91 -> 181) nothing is known for certain.
 std::optional<Measured> surely_measured(const Degradation& d) {
   if (d.grid == Grid::native || d.way_back == Interpolation::linear || d.factors == Factors{1, 1, 1}) return {};
-  return Measured{d.factors, d.way_back, default_consistency_weight};
+  return Measured{d.factors, d.way_back, kDefaultConsistencyWeight};
 }
 
 std::filesystem::path sidecar_name(const ScanName& scan) {

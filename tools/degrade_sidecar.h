@@ -28,7 +28,7 @@ struct Degradation {
 };
 
 // How much of what was measured is put back where nobody says: it blends, which is the better image (docs/accuracy.md).
-inline constexpr double default_consistency_weight = 0.5;
+inline constexpr double kDefaultConsistencyWeight = 0.5;
 
 // What `run` puts back of its own accord into a scan that was degraded like this: nothing where nothing is known for
 // certain.

@@ -17,9 +17,9 @@ struct Quality {
   double ScanFigures::*figure;
   int digits;
 };
-constexpr Quality qualities[] = {{"PSNR dB", "psnr", &ScanFigures::psnr, 3},
-                                 {"SSIM", "ssim", &ScanFigures::ssim, 5},
-                                 {"NRMSE", "nrmse", &ScanFigures::nrmse, 5}};
+constexpr Quality kQualities[] = {{"PSNR dB", "psnr", &ScanFigures::psnr, 3},
+                                  {"SSIM", "ssim", &ScanFigures::ssim, 5},
+                                  {"NRMSE", "nrmse", &ScanFigures::nrmse, 5}};
 
 std::string size_text(Size3 s) {
   return fmt::format("{}x{}x{}", s.w, s.h, s.d);
@@ -45,7 +45,7 @@ Cells cells_of(const MethodTable& table, const TableRow& row) {
               fmt::format("{:.1f}", row.ms_per_volume),
               fmt::format("{:.1f}", static_cast<double>(row.held_bytes) / 1e6)};
   if (knows_training(table)) cells.push_back(row.training.empty() ? "-" : row.training);
-  for (const Quality& q : qualities) {
+  for (const Quality& q : kQualities) {
     const MeanSd m = row.over_scans(q.figure);
     cells.push_back(!row.has_quality         ? "-"
                     : table.scans.size() < 2 ? fmt::format("{:.{}f}", m.mean, q.digits)
@@ -57,7 +57,7 @@ Cells cells_of(const MethodTable& table, const TableRow& row) {
 std::vector<Cells> cells_of(const MethodTable& table) {
   std::vector<Cells> all{{"method", "network", "parameters", "madds / voxel", "ms / volume", "memory MB"}};
   if (knows_training(table)) all[0].push_back("trained");
-  for (const Quality& q : qualities) all[0].push_back(q.name);
+  for (const Quality& q : kQualities) all[0].push_back(q.name);
   for (const TableRow& row : table.rows) all.push_back(cells_of(table, row));
   return all;
 }
@@ -89,7 +89,7 @@ const TableRow* row_of(const std::vector<TableRow>& rows, const std::string& mod
   return at == rows.end() ? nullptr : &*at;
 }
 
-constexpr const char* area_of_dots = "The area of a dot is the network's number of parameters.";
+constexpr const char* kAreaOfDots = "The area of a dot is the network's number of parameters.";
 
 // PSNR against time: towards the upper left is better.
 Chart pareto_chart(const MethodTable& table) {
@@ -124,7 +124,7 @@ nlohmann::json row_json(const MethodTable& table, const TableRow& row) {
     if (!row.training.empty()) json["trained"] = row.training;
   }
   if (row.has_quality)
-    for (const Quality& q : qualities) {
+    for (const Quality& q : kQualities) {
       const MeanSd m = row.over_scans(q.figure);
       json[q.key] = {{"mean", m.mean}, {"sd", table.scans.size() > 1 ? nlohmann::json(m.sd) : nlohmann::json()}};
     }
@@ -132,7 +132,7 @@ nlohmann::json row_json(const MethodTable& table, const TableRow& row) {
   for (const ScanFigures& scan : row.scans) {
     nlohmann::json figures = {{"ms", scan.ms}};
     if (row.has_quality)
-      for (const Quality& q : qualities) figures[q.key] = scan.*q.figure;
+      for (const Quality& q : kQualities) figures[q.key] = scan.*q.figure;
     json["scans"].push_back(figures);
   }
   return json;
@@ -214,7 +214,7 @@ std::string table_page(const MethodTable& table) {
   body += "</table>\n";
   if (has_quality(table))
     body += "<div class=\"charts\">" + draw_chart(pareto_chart(table)) + "</div>\n" +
-            fmt::format("<p class=\"quiet\">{}</p>\n", area_of_dots);
+            fmt::format("<p class=\"quiet\">{}</p>\n", kAreaOfDots);
   const std::vector<std::string> claims = speed_claims(table.rows);
   if (!claims.empty()) body += "<h2>What the paper says of speed, and here</h2>\n";
   for (const std::string& claim : claims) body += "<p>" + escape_markup(claim) + "</p>\n";
@@ -226,13 +226,13 @@ std::string table_page(const MethodTable& table) {
 std::string table_plot(const MethodTable& table) {
   Chart chart = pareto_chart(table);
   chart.notes = headings(table);
-  chart.notes.push_back(area_of_dots);
+  chart.notes.push_back(kAreaOfDots);
   return chart_document({chart});
 }
 
 std::string csv_table(const MethodTable& table) {
   std::string csv = "method,model,parameters,multiply_adds_per_voxel,ms_per_volume,memory_bytes,trained";
-  for (const Quality& q : qualities) csv += fmt::format(",{0}_mean,{0}_sd", q.key);
+  for (const Quality& q : kQualities) csv += fmt::format(",{0}_mean,{0}_sd", q.key);
   csv += "\n";
   for (const TableRow& row : table.rows) {
     csv += csv_field(row.name);
@@ -240,7 +240,7 @@ std::string csv_table(const MethodTable& table) {
                                      row.network->multiply_adds)
                        : ",,,";
     csv += fmt::format(",{},{},{}", row.ms_per_volume, row.held_bytes, csv_field(row.training));
-    for (const Quality& q : qualities) {
+    for (const Quality& q : kQualities) {
       const MeanSd m = row.over_scans(q.figure);
       csv += row.has_quality ? fmt::format(",{},", m.mean) : ",,";
       if (row.has_quality && table.scans.size() > 1) csv += fmt::format("{}", m.sd);

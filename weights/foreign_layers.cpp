@@ -27,7 +27,8 @@ std::vector<float> channels_first(const std::vector<float>& from, int64_t taps, 
   std::vector<float> to(from.size());
   for (int64_t tap = 0; tap < taps; ++tap)
     for (int64_t i = 0; i < ci; ++i)
-      for (int64_t o = 0; o < co; ++o) to[(o * ci + i) * taps + tap] = from[(tap * ci + i) * co + o];
+      for (int64_t o = 0; o < co; ++o)
+        to[static_cast<size_t>((o * ci + i) * taps + tap)] = from[static_cast<size_t>((tap * ci + i) * co + o)];
   return to;
 }
 
@@ -123,7 +124,8 @@ class Gatherer {
       if (!split && t.shape.size() == 5) split = LayerPart{t.name, Part::weight};
       const bool fits = split && (t.shape.size() == 1 || split->part == Part::weight);
       if (fits) {
-        auto& slot = by_layer.try_emplace(split->layer, Parts{i}).first->second.by_part[split->part];
+        auto& slot =
+            by_layer.try_emplace(split->layer, Parts{i}).first->second.by_part[static_cast<size_t>(split->part)];
         if (!slot) {
           slot = &t;
           continue;

@@ -13,12 +13,12 @@ namespace sr {
 namespace {
 
 // The first version in which initialisers need not be inputs as well; nothing younger is used, so old readers do.
-constexpr int ir_version = 4;
+constexpr int kIrVersion = 4;
 // protobuf counts bytes with an int.
-constexpr int64_t most_bytes = std::numeric_limits<int32_t>::max();
+constexpr int64_t kMostBytes = std::numeric_limits<int32_t>::max();
 
 void check_size(int64_t bytes, const std::string& name) {
-  if (bytes > most_bytes)
+  if (bytes > kMostBytes)
     throw WeightsError(fmt::format("{} is too large for an ONNX file: {:.1f} GB, where protobuf ends at 2", name,
                                    1e-9 * double(bytes)));
 }
@@ -67,7 +67,7 @@ void save_onnx(const std::filesystem::path& path, const Weights& weights, const 
   check_fits_onnx(weights.model);
 
   onnx::ModelProto model;
-  model.set_ir_version(ir_version);
+  model.set_ir_version(kIrVersion);
   model.set_producer_name("srengine");
   model.set_producer_version(SRENGINE_VERSION);
   onnx::OperatorSetIdProto& operators = *model.add_opset_import();

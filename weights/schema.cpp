@@ -9,13 +9,13 @@
 namespace sr {
 namespace {
 
-constexpr Word<BatchNorm> batch_norm_words[] = {
+constexpr Word<BatchNorm> kBatchNormWords[] = {
     {BatchNorm::patch, "patch"}, {BatchNorm::running, "running"}, {BatchNorm::scan, "scan"}};
-constexpr Word<Interpolation> interpolation_words[] = {{Interpolation::nearest, "nearest"},
+constexpr Word<Interpolation> kInterpolationWords[] = {{Interpolation::nearest, "nearest"},
                                                        {Interpolation::linear, "linear"},
                                                        {Interpolation::cubic, "cubic"},
                                                        {Interpolation::sinc, "sinc"}};
-constexpr Word<Interpolation> model_input_words[] = {{Interpolation::linear, "linear"}, {Interpolation::sinc, "sinc"}};
+constexpr Word<Interpolation> kModelInputWords[] = {{Interpolation::linear, "linear"}, {Interpolation::sinc, "sinc"}};
 
 }  // namespace
 
@@ -50,20 +50,20 @@ int64_t multiply_adds_per_voxel(const ModelDescription& model) {
 }
 
 std::string to_string(BatchNorm b) {
-  return text_of(batch_norm_words, b);
+  return text_of(kBatchNormWords, b);
 }
 std::string to_string(Interpolation i) {
-  return text_of(interpolation_words, i);
+  return text_of(kInterpolationWords, i);
 }
 std::string batch_norm_clause(const ModelDescription& model, BatchNorm mode) {
   return model.has_norms() ? ", batch-norm " + to_string(mode) : "";
 }
 
 BatchNorm parse_batch_norm(const std::string& text) {
-  return value_of(batch_norm_words, text, "batch_norm");
+  return value_of(kBatchNormWords, text, "batch_norm");
 }
 Interpolation parse_model_input(const std::string& text) {
-  return value_of(model_input_words, text, "input");
+  return value_of(kModelInputWords, text, "input");
 }
 
 }  // namespace sr

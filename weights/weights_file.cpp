@@ -14,7 +14,7 @@
 namespace sr {
 namespace {
 
-constexpr const char* format_version = "1";
+constexpr const char* kFormatVersion = "1";
 
 std::string shape_text(const std::vector<int64_t>& shape) {
   return fmt::format("({})", fmt::join(shape, ", "));
@@ -105,9 +105,9 @@ void parse_weights_metadata(const std::map<std::string, std::string>& metadata, 
   if (!metadata.contains("srengine.format"))
     throw WeightsError(fmt::format(
         "{}: is a safetensors file, but not a weights file of srengine; `srengine import` makes one of it", where));
-  if (const std::string& version = metadata.at("srengine.format"); version != format_version)
+  if (const std::string& version = metadata.at("srengine.format"); version != kFormatVersion)
     throw WeightsError(fmt::format("{}: is a weights file of format {}; this program reads format {}", where,
-                                   shown(version), format_version));
+                                   shown(version), kFormatVersion));
   const auto object = [&](const char* key) {
     return parse_json_object(field(metadata, key, where), fmt::format("{}: {}", where, key));
   };
@@ -188,7 +188,7 @@ void save_weights(const std::filesystem::path& path, Weights& weights, bool half
   weights.sha256 = sha256_hex(data);
   weights.half_precision = half_precision;
   const std::string header = safetensors_header(
-      {{"srengine.format", format_version},
+      {{"srengine.format", kFormatVersion},
        {"srengine.model", to_json(weights.model).dump()},
        {"srengine.normalization", to_json(weights.normalization).dump()},
        {"srengine.provenance", weights.provenance.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)},

@@ -32,7 +32,7 @@ namespace {
 using namespace sr;
 using namespace sr::peers;
 
-constexpr size_t most_workspace = size_t{2} << 30;  // bytes that an algorithm may ask for
+constexpr size_t kMostWorkspace = size_t{2} << 30;  // bytes that an algorithm may ask for
 
 void check(cudaError_t status) {
   if (status != cudaSuccess) throw std::runtime_error(cudaGetErrorString(status));
@@ -156,7 +156,7 @@ class Convolution {
     int n = 0;
     check(cudnnFindConvolutionForwardAlgorithmEx(handle, x_, x, weight_, weight, convolution_, y_, y,
                                                  static_cast<int>(found.size()), &n, found.data(), workspace,
-                                                 most_workspace));
+                                                 kMostWorkspace));
     for (int i = 0; i < n; i++) {  // from the fastest on
       const cudnnConvolutionFwdAlgoPerf_t& f = found[i];
       if (f.status != CUDNN_STATUS_SUCCESS || f.mathType == CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION) continue;
@@ -223,12 +223,12 @@ class Convolution {
   size_t workspace_bytes_ = 0;
 };
 
-constexpr std::array layouts{CUDNN_TENSOR_NCHW, CUDNN_TENSOR_NHWC};
+constexpr std::array kLayouts{CUDNN_TENSOR_NCHW, CUDNN_TENSOR_NHWC};
 
 // What all layers read, and write where the last one did: times do not depend on values.
 struct Buffers {
   Numbers x, weight;
-  DeviceMemory y, workspace{most_workspace};
+  DeviceMemory y, workspace{kMostWorkspace};
 };
 
 // The faster of both layouts. Throws where cuDNN has no algorithm for this layer, or a wrong one.
@@ -237,7 +237,7 @@ std::unique_ptr<Convolution> fastest(cudnnHandle_t handle, const Layer& layer, S
   std::unique_ptr<Convolution> best;
   float best_ms = std::numeric_limits<float>::infinity();
   std::string why;
-  for (const cudnnTensorFormat_t layout : layouts) {
+  for (const cudnnTensorFormat_t layout : kLayouts) {
     try {
       auto convolution = std::make_unique<Convolution>(layer, size, layout, precision);
       const float ms = convolution->find(handle, b.x.get(), b.weight.get(), b.y.get(), b.workspace.get());

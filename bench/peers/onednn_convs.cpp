@@ -27,7 +27,7 @@ using namespace sr::peers;
 using dnnl::memory;
 
 // Small and odd, for a comparison with the plain loops.
-constexpr Size3 size_of_check{5, 6, 9};
+constexpr Size3 kSizeOfCheck{5, 6, 9};
 
 // [co][ci][z][y][x]; outputs are about as large as inputs.
 std::vector<float> random_weights(const Layer& l) {
@@ -41,7 +41,7 @@ double difference_from_ref(const Layer& l, const std::vector<float>& weight, con
   const int ci = static_cast<int>(l.ci), co = static_cast<int>(l.co);
   std::vector<double> features(x.begin(), x.end());
   features.resize(x.size() + y.size());
-  conv3d_forward_ref({features.data(), dense_layout(size_of_check)}, {0, ci}, Prologue<double>{},
+  conv3d_forward_ref({features.data(), dense_layout(kSizeOfCheck)}, {0, ci}, Prologue<double>{},
                      {ci, co, static_cast<int>(l.kernel), weight.data(), nullptr}, {ci, co}, nullptr);
   double worst = 0, squares = 0;
   for (size_t i = 0; i < y.size(); i++) {
@@ -83,7 +83,7 @@ class OneDnn {
 
   // Largest difference from the plain loops, as a share of the output's rms.
   double error(const Layer& l) {
-    constexpr Size3 size = size_of_check;
+    constexpr Size3 size = kSizeOfCheck;
     const auto pd = describe(engine, l, size);
     std::vector<float> weight = random_weights(l), x = random_numbers(l.ci * size.voxels(), 1);
     std::vector<float> y(static_cast<size_t>(l.co * size.voxels()));

@@ -25,7 +25,7 @@ struct Plugin {
 #ifdef SRENGINE_CUDA_STATIC
 Plugin load() {
   Plugin plugin;
-  plugin.api = srengine_cuda_api(cuda::api_version);
+  plugin.api = srengine_cuda_api(cuda::kApiVersion);
   return plugin;
 }
 #else
@@ -47,7 +47,7 @@ Plugin load() {
     const std::string error_text = library ? "" : dlerror();
     const auto entry =
         library ? reinterpret_cast<const cuda::Api* (*)(int)>(dlsym(library, "srengine_cuda_api")) : nullptr;
-    plugin.api = entry ? entry(cuda::api_version) : nullptr;
+    plugin.api = entry ? entry(cuda::kApiVersion) : nullptr;
     if (plugin.api) return plugin;
     if (library) dlclose(library);
     if (found || (!library && !file.has_parent_path())) continue;  // the first one that is there says why

@@ -17,10 +17,10 @@ int largest_prime_factor(int n) {
 // kissfft has butterflies for 2, 3, 4 and 5 and plain O(p^2) loops for other primes p. Head scans are often 181 x 217 x
 // 181, and 181 is a prime: above this limit Bluestein's three transforms of about twice the length are faster (measured
 // on lengths up to 437).
-constexpr int largest_butterfly = 17;
+constexpr int kLargestButterfly = 17;
 
 int bluestein_length(int n) {
-  if (largest_prime_factor(n) <= largest_butterfly) return 0;
+  if (largest_prime_factor(n) <= kLargestButterfly) return 0;
   int padded = 2 * n - 1;  // room for a linear convolution of n samples with the chirp from -(n-1) to n-1
   while (largest_prime_factor(padded) > 5) ++padded;
   return padded;

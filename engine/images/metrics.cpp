@@ -13,15 +13,15 @@
 namespace sr {
 namespace {
 
-constexpr int radius = 5;  // int(3.5 sigma + 0.5), where scikit-image truncates the window
-constexpr int window = 2 * radius + 1;
+constexpr int kRadius = 5;  // int(3.5 sigma + 0.5), where scikit-image truncates the window
+constexpr int kWindow = 2 * kRadius + 1;
 
-std::array<double, window> gaussian_window() {
+std::array<double, kWindow> gaussian_window() {
   constexpr double sigma = 1.5;
-  std::array<double, window> g;
+  std::array<double, kWindow> g;
   double sum = 0;
-  for (int i = 0; i < window; ++i) {
-    const double x = (i - radius) / sigma;
+  for (int i = 0; i < kWindow; ++i) {
+    const double x = (i - kRadius) / sigma;
     sum += g[i] = std::exp(-x * x / 2);
   }
   for (double& value : g) value /= sum;
@@ -38,9 +38,9 @@ class Ssim {
   double mean(Slice& x, Slice& y, Slice* mask, double data_range) {
     double sum = 0;
     int64_t n = 0;
-    for (int r = 0; r <= x.rows - window; ++r) {
+    for (int r = 0; r <= x.rows - kWindow; ++r) {
       filter_columns(x, y, r);
-      row_sum(mask ? mask->row(r + radius) + radius : nullptr, data_range, sum, n);
+      row_sum(mask ? mask->row(r + kRadius) + kRadius : nullptr, data_range, sum, n);
     }
     return n > 0 ? sum / static_cast<double>(n) : std::numeric_limits<double>::quiet_NaN();
   }
@@ -53,7 +53,7 @@ class Ssim {
   void filter_columns(Slice& x, Slice& y, int r) {
     std::fill(vertical_.begin(), vertical_.end(), 0);
     double *ux = map(0), *uy = map(1), *uxx = map(2), *uyy = map(3), *uxy = map(4);
-    for (int i = 0; i < window; ++i) {
+    for (int i = 0; i < kWindow; ++i) {
       const double g = weights_[i];
       const double *a = x.row(r + i), *b = y.row(r + i);
       for (int c = 0; c < columns_; ++c) {
@@ -69,11 +69,11 @@ class Ssim {
 
   void row_sum(const double* mask, double data_range, double& sum, int64_t& n) {
     const double c1 = std::pow(0.01 * data_range, 2), c2 = std::pow(0.03 * data_range, 2);
-    for (int c = 0; c <= columns_ - window; ++c) {
+    for (int c = 0; c <= columns_ - kWindow; ++c) {
       if (mask && mask[c] == 0) continue;
       double mean[n_maps] = {};
       for (int m = 0; m < n_maps; ++m)
-        for (int i = 0; i < window; ++i) mean[m] += weights_[i] * map(m)[c + i];
+        for (int i = 0; i < kWindow; ++i) mean[m] += weights_[i] * map(m)[c + i];
       const auto [ux, uy, uxx, uyy, uxy] = mean;
       const double vx = uxx - ux * ux, vy = uyy - uy * uy, vxy = uxy - ux * uy;
       sum += (2 * ux * uy + c1) * (2 * vxy + c2) / ((ux * ux + uy * uy + c1) * (vx + vy + c2));
@@ -83,7 +83,7 @@ class Ssim {
 
   int columns_;
   std::vector<double> vertical_;
-  std::array<double, window> weights_ = gaussian_window();
+  std::array<double, kWindow> weights_ = gaussian_window();
 };
 
 bool is_constant(const Slice& slice) {

@@ -11,7 +11,7 @@
 namespace sr {
 namespace {
 
-constexpr Point life_size{181, 217, 181};  // mm, the field of view that the anatomy is drawn for
+constexpr Point kLifeSize{181, 217, 181};  // mm, the field of view that the anatomy is drawn for
 
 void check(const PhantomOptions& o) {
   for (const int n : {o.size.w, o.size.h, o.size.d})
@@ -29,7 +29,7 @@ void check(const PhantomOptions& o) {
 struct Geometry {
   explicit Geometry(const PhantomOptions& o) : size(o.size) {
     const Point fov{o.size.w * o.voxel_mm[0], o.size.h * o.voxel_mm[1], o.size.d * o.voxel_mm[2]};
-    const double shrink = std::min({fov.x / life_size.x, fov.y / life_size.y, fov.z / life_size.z});
+    const double shrink = std::min({fov.x / kLifeSize.x, fov.y / kLifeSize.y, fov.z / kLifeSize.z});
     step = {o.voxel_mm[0] / shrink, o.voxel_mm[1] / shrink, o.voxel_mm[2] / shrink};
     // The edge of a cut voxel is as wide as the voxel; of a flat one, as wide as it is on average over directions.
     edge = (step.x + step.y + step.z) / 3;

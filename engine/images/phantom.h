@@ -30,7 +30,7 @@ enum class Tissue : uint8_t {
   eye,
   vessel,
 };
-constexpr int n_tissues = static_cast<int>(Tissue::vessel) + 1;
+constexpr int kNTissues = static_cast<int>(Tissue::vessel) + 1;
 
 struct PhantomOptions {
   Size3 size{181, 217, 181};                // {d, h, w} = {nk, nj, ni}; i runs to the right, j forwards, k upwards

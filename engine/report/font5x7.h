@@ -10,8 +10,8 @@
 
 namespace sr {
 
-constexpr int glyph_columns = 5, glyph_rows = 7;
-using Glyph = std::array<uint8_t, glyph_columns>;
+constexpr int kGlyphColumns = 5, kGlyphRows = 7;
+using Glyph = std::array<uint8_t, kGlyphColumns>;
 
 // A blank for what the table lacks.
 inline Glyph glyph(char c) {
@@ -50,10 +50,10 @@ template <class Set>
 void draw_text(std::string_view text, int x, int y, int scale, Set set) {
   for (const char c : text) {
     const Glyph g = glyph(c);
-    for (int column = 0; column < glyph_columns * scale; ++column)
-      for (int row = 0; row < glyph_rows * scale; ++row)
+    for (int column = 0; column < kGlyphColumns * scale; ++column)
+      for (int row = 0; row < kGlyphRows * scale; ++row)
         if (g[column / scale] >> (row / scale) & 1) set(x + column, y + row);
-    x += (glyph_columns + 1) * scale;
+    x += (kGlyphColumns + 1) * scale;
   }
 }
 

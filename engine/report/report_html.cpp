@@ -17,11 +17,11 @@
 namespace sr {
 namespace {
 
-constexpr int cell_height = 300;  // pixels of the tallest slice
-constexpr int detail_zoom = 4;
-constexpr int n_rings = 64, n_bins = 161;
+constexpr int kCellHeight = 300;  // pixels of the tallest slice
+constexpr int kDetailZoom = 4;
+constexpr int kNRings = 64, kNBins = 161;
 
-constexpr const char* style = R"(
+constexpr const char* kStyle = R"(
 :root { color-scheme: light; }
 body { font: 15px/1.45 system-ui, "Helvetica Neue", Arial, sans-serif; color: #1c2024; background: #fff;
        max-width: 1320px; margin: 2rem auto; padding: 0 1.5rem; }
@@ -42,22 +42,22 @@ tr.mean td { border-top: 1px solid #d5dbe1; font-weight: 600; }
 )";
 
 // Black, violet, red, orange, white: brightness rises all the way, so that it reads in grey as well.
-constexpr std::array<std::array<double, 3>, 5> hot{
+constexpr std::array<std::array<double, 3>, 5> kHot{
     {{0, 0, 0}, {70, 20, 120}, {200, 40, 60}, {250, 160, 40}, {255, 255, 235}}};
 
 std::array<uint8_t, 3> heat(double share) {
-  const double at = std::clamp(share, 0.0, 1.0) * (hot.size() - 1);
-  const size_t i = std::min(static_cast<size_t>(at), hot.size() - 2);
+  const double at = std::clamp(share, 0.0, 1.0) * (kHot.size() - 1);
+  const size_t i = std::min(static_cast<size_t>(at), kHot.size() - 2);
   std::array<uint8_t, 3> colour{};
   for (size_t c = 0; c < 3; ++c)
     colour[c] =
-        static_cast<uint8_t>(std::lround(hot[i][c] + (at - static_cast<double>(i)) * (hot[i + 1][c] - hot[i][c])));
+        static_cast<uint8_t>(std::lround(kHot[i][c] + (at - static_cast<double>(i)) * (kHot[i + 1][c] - kHot[i][c])));
   return colour;
 }
 
 std::string heat_gradient() {
   std::string stops;
-  for (const auto& c : hot) stops += fmt::format(",rgb({:.0f} {:.0f} {:.0f})", c[0], c[1], c[2]);
+  for (const auto& c : kHot) stops += fmt::format(",rgb({:.0f} {:.0f} {:.0f})", c[0], c[1], c[2]);
   return "linear-gradient(90deg" + stops + ")";
 }
 
@@ -114,11 +114,11 @@ std::string frame(const View& view, const Part& part) {
 
 std::string mosaic(const ReportedTest& t, double scale) {
   const std::array<View, 3> views =
-      make_views(t.reference->size, *reinterpret_cast<const double(*)[4][4]>(t.affine), cell_height);
+      make_views(t.reference->size, *reinterpret_cast<const double(*)[4][4]>(t.affine), kCellHeight);
   const Window window = window_of(*t.reference);
   const int column = std::max(views[0].pixels[0], views[2].pixels[0]);
-  const Detail d = choose_detail(views[0], column / detail_zoom, column * 3 / 4 / detail_zoom);
-  const Part detail{double(d.x), double(d.y), double(d.w), double(d.h), detail_zoom};
+  const Detail d = choose_detail(views[0], column / kDetailZoom, column * 3 / 4 / kDetailZoom);
+  const Part detail{double(d.x), double(d.y), double(d.w), double(d.h), kDetailZoom};
   std::string html = fmt::format(
       "<div class=\"mosaic\" style=\"grid-template-columns:repeat(3,minmax(0,{}px))\"><div>reference</div><div>{}</div>"
       "<div>absolute difference</div>",
@@ -168,12 +168,12 @@ Chart histogram(std::span<const ReportedTest> tests, double scale) {
   chart.y_label = "voxels";
   chart.log_y = true;
   for (const ReportedTest& t : tests) {
-    Curve curve{t.name, {}, std::vector<double>(n_bins, 0.0)};
-    const double bin = 2 * scale / n_bins;
-    for (int b = 0; b < n_bins; ++b) curve.x.push_back(-scale + (b + 0.5) * bin);
+    Curve curve{t.name, {}, std::vector<double>(kNBins, 0.0)};
+    const double bin = 2 * scale / kNBins;
+    for (int b = 0; b < kNBins; ++b) curve.x.push_back(-scale + (b + 0.5) * bin);
     for (size_t i = 0; i < t.test->data.size(); ++i) {
       const double at = (static_cast<double>(t.test->data[i]) - t.reference->data[i] + scale) / bin;
-      if (at >= 0 && at < n_bins) curve.y[static_cast<size_t>(at)] += 1;
+      if (at >= 0 && at < kNBins) curve.y[static_cast<size_t>(at)] += 1;
     }
     chart.curves.push_back(std::move(curve));
   }
@@ -191,14 +191,14 @@ std::string spectra(std::span<const ReportedTest> tests, const Report& report) {
     if (report.cut > 0) c->x_mark = report.cut, c->x_mark_label = "measured up to here";
   }
   std::vector<double> frequency;
-  for (int r = 0; r < n_rings; ++r) frequency.push_back((r + 0.5) / n_rings);
+  for (int r = 0; r < kNRings; ++r) frequency.push_back((r + 0.5) / kNRings);
   for (const ReportedTest& t : tests) {
-    RadialSpectrum s = radial_spectrum(*t.reference, *t.test, report.plane, n_rings);
+    RadialSpectrum s = radial_spectrum(*t.reference, *t.test, report.plane, kNRings);
     power.curves.push_back({t.name, frequency, std::move(s.power)});
     agreement.curves.push_back({t.name, frequency, std::move(s.correlation)});
   }
   const Volume& reference = *tests[0].reference;
-  power.curves.push_back({"reference", frequency, radial_spectrum(reference, reference, report.plane, n_rings).power});
+  power.curves.push_back({"reference", frequency, radial_spectrum(reference, reference, report.plane, kNRings).power});
   return draw_chart(power) + draw_chart(agreement);
 }
 
@@ -247,7 +247,7 @@ std::string subject(std::span<const ReportedTest> tests, const Report& report) {
 std::string html_page(const std::string& title, const std::string& body) {
   return "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
          "content=\"width=device-width\"><link rel=\"icon\" href=\"data:,\"><title>" +
-         escape_markup(title) + "</title><style>" + style + chart_style + "</style></head><body>\n<h1>" +
+         escape_markup(title) + "</title><style>" + kStyle + chart_style + "</style></head><body>\n<h1>" +
          escape_markup(title) + "</h1>" + body + "</body></html>\n";
 }
 

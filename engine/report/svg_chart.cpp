@@ -12,10 +12,10 @@ namespace sr {
 namespace {
 
 // Pixels of the drawing and of the plot within it.
-constexpr double width = 620, height = 330, left = 66, right = 604, top = 34, bottom = 268;
-constexpr double smallest_dot = 3, largest_dot = 12;  // radius
-constexpr size_t many = 200;                          // points from which a noisy curve gets its moving mean
-constexpr size_t most = 500;                          // pieces of a noisy curve: the plot has no more pixels to show
+constexpr double kWidth = 620, kHeight = 330, kLeft = 66, kRight = 604, kTop = 34, kBottom = 268;
+constexpr double kSmallestDot = 3, kLargestDot = 12;  // radius
+constexpr size_t kMany = 200;                         // points from which a noisy curve gets its moving mean
+constexpr size_t kMost = 500;                         // pieces of a noisy curve: the plot has no more pixels to show
 
 struct Axis {
   double low = std::numeric_limits<double>::infinity(), high = -low;
@@ -109,7 +109,7 @@ Curve moving_mean(const Curve& curve) {
 
 // Of more points than can be told apart the lowest and the highest of each piece: the same to the eye.
 Curve thinned(const Curve& curve) {
-  const size_t n = curve.x.size(), length = (n + most - 1) / most;
+  const size_t n = curve.x.size(), length = (n + kMost - 1) / kMost;
   if (length <= 2) return curve;
   Curve result{curve.name, {}, {}};
   for (size_t first = 0; first < n; first += length) {
@@ -128,11 +128,11 @@ std::string draw_curve(const Curve& curve, const char* colour, const Axis& x, co
     return fmt::format("<path fill=\"none\" stroke=\"{}\" stroke-width=\"1.6\"{} d=\"{}\"/>", colour, more,
                        path_of(c, x, y));
   };
-  if (!curve.noisy || curve.x.size() < many) return path(curve, "");
+  if (!curve.noisy || curve.x.size() < kMany) return path(curve, "");
   return path(thinned(curve), " stroke-opacity=\"0.35\"") + path(thinned(moving_mean(curve)), "");
 }
 
-constexpr double line_height = 13, letter = 7.2;  // of the labels, in a wide font
+constexpr double kLineHeight = 13, kLetter = 7.2;  // of the labels, in a wide font
 
 struct Box {
   double left, right, top, bottom;
@@ -152,16 +152,17 @@ struct Label {
 // The place for a label nearest to its dot that is inside the plot and free: beside the dot, lines above and below
 // that, and further out; on the side with more room if there is a choice. Where nothing is free, right beside the dot.
 Label place_label(const Box& dot, const std::string& words, const std::vector<Box>& taken) {
-  const double length = letter * static_cast<double>(words.size());
-  const bool more_before = dot.left + dot.right > left + right;
-  const int lines = static_cast<int>((bottom - top) / line_height), columns = static_cast<int>((right - left) / letter);
+  const double length = kLetter * static_cast<double>(words.size());
+  const bool more_before = dot.left + dot.right > kLeft + kRight;
+  const int lines = static_cast<int>((kBottom - kTop) / kLineHeight),
+            columns = static_cast<int>((kRight - kLeft) / kLetter);
   const auto place = [&](bool before, int out, int down) -> Label {
-    const double at = before ? dot.left - 4 - out * letter : dot.right + 4 + out * letter,
-                 middle = (dot.top + dot.bottom) / 2 + down * line_height, half = line_height / 2;
+    const double at = before ? dot.left - 4 - out * kLetter : dot.right + 4 + out * kLetter,
+                 middle = (dot.top + dot.bottom) / 2 + down * kLineHeight, half = kLineHeight / 2;
     return {at,
             middle,
             before,
-            std::hypot(out * letter, down * line_height),
+            std::hypot(out * kLetter, down * kLineHeight),
             {before ? at - length : at, before ? at : at + length, middle - half, middle + half}};
   };
   std::vector<Label> places;
@@ -170,7 +171,7 @@ Label place_label(const Box& dot, const std::string& words, const std::vector<Bo
       for (int down = -lines; down <= lines; down++) places.push_back(place(before, out, down));
   std::stable_sort(places.begin(), places.end(), [](const Label& a, const Label& b) { return a.away < b.away; });
   const auto is_free = [&](const Label& l) {
-    return l.box.left >= left && l.box.right <= right && l.box.top >= top && l.box.bottom <= bottom &&
+    return l.box.left >= kLeft && l.box.right <= kRight && l.box.top >= kTop && l.box.bottom <= kBottom &&
            std::none_of(taken.begin(), taken.end(), [&](const Box& other) { return l.box.covers(other); });
   };
   const auto nearest = std::find_if(places.begin(), places.end(), is_free);
@@ -184,7 +185,7 @@ std::string draw_dots(const std::vector<Dot>& dots, const char* colour, const Ax
   for (const Dot& dot : dots) {
     if (!x.shows(dot.x) || !y.shows(dot.y)) continue;
     const double cx = x.pixel(dot.x), cy = y.pixel(dot.y);
-    const double radius = std::max(smallest_dot, largest_dot * std::sqrt(dot.share));
+    const double radius = std::max(kSmallestDot, kLargestDot * std::sqrt(dot.share));
     shown.push_back(&dot);
     taken.push_back({cx - radius, cx + radius, cy - radius, cy + radius});
   }
@@ -244,7 +245,7 @@ struct Drawing {
 Drawing draw(const Chart& chart) {
   Axis x, y;
   x.logarithmic = chart.log_x, y.logarithmic = chart.log_y;
-  x.from = left, x.to = right, y.from = bottom, y.to = top;
+  x.from = kLeft, x.to = kRight, y.from = kBottom, y.to = kTop;
   for (const Curve& c : chart.curves)
     for (size_t i = 0; i < c.x.size(); i++) x.include(c.x[i]), y.include(c.y[i]);
   for (const Dot& dot : chart.dots) x.include(dot.x), y.include(dot.y);
@@ -253,37 +254,37 @@ Drawing draw(const Chart& chart) {
   if (!chart.dots.empty()) x.widen(), y.widen();
 
   std::string svg;
-  svg += text(left, 18, "start", chart.title, " class=\"title\"");
+  svg += text(kLeft, 18, "start", chart.title, " class=\"title\"");
   for (const double v : x.ticks(8)) {
-    svg += line(x.pixel(v), top, x.pixel(v), bottom, "grid");
-    svg += text(x.pixel(v), bottom + 16, "middle", fmt::format("{:g}", v));
+    svg += line(x.pixel(v), kTop, x.pixel(v), kBottom, "grid");
+    svg += text(x.pixel(v), kBottom + 16, "middle", fmt::format("{:g}", v));
   }
   for (const double v : y.ticks(6)) {
-    svg += line(left, y.pixel(v), right, y.pixel(v), "grid");
-    svg += text(left - 6, y.pixel(v) + 4, "end", fmt::format("{:g}", v));
+    svg += line(kLeft, y.pixel(v), kRight, y.pixel(v), "grid");
+    svg += text(kLeft - 6, y.pixel(v) + 4, "end", fmt::format("{:g}", v));
   }
-  svg += text((left + right) / 2, bottom + 34, "middle", chart.x_label);
+  svg += text((kLeft + kRight) / 2, kBottom + 34, "middle", chart.x_label);
   svg += text(0, 0, "middle", chart.y_label,
-              fmt::format(" transform=\"translate(14 {:.0f}) rotate(-90)\"", (top + bottom) / 2).c_str());
+              fmt::format(" transform=\"translate(14 {:.0f}) rotate(-90)\"", (kTop + kBottom) / 2).c_str());
   if (chart.x_mark && *chart.x_mark > x.low && *chart.x_mark < x.high) {
-    svg += line(x.pixel(*chart.x_mark), top, x.pixel(*chart.x_mark), bottom, "mark");
-    svg += text(x.pixel(*chart.x_mark) + 4, top + 12, "start", chart.x_mark_label);
+    svg += line(x.pixel(*chart.x_mark), kTop, x.pixel(*chart.x_mark), kBottom, "mark");
+    svg += text(x.pixel(*chart.x_mark) + 4, kTop + 12, "start", chart.x_mark_label);
   }
   for (size_t i = 0; i < chart.curves.size(); i++) svg += draw_curve(chart.curves[i], curve_colour(i), x, y);
   svg += draw_dots(chart.dots, curve_colour(chart.curves.size()), x, y);
   // The legend: names in turn, in as many rows as they need, then the notes; the picture grows with them.
   std::string legend;
-  double at = left, y_text = height - 10;
+  double at = kLeft, y_text = kHeight - 10;
   for (size_t i = 0; i < chart.curves.size(); i++) {
     const std::string& name = chart.curves[i].name;
     const double entry = 36 + 6.6 * static_cast<double>(name.size());
-    if (at > left && at + entry > width) at = left, y_text += 17;
+    if (at > kLeft && at + entry > kWidth) at = kLeft, y_text += 17;
     legend += fmt::format("<rect x=\"{:.1f}\" y=\"{:.0f}\" width=\"14\" height=\"3\" fill=\"{}\"/>", at, y_text - 5,
                           curve_colour(i));
     legend += text(at + 19, y_text, "start", name);
     at += entry;
   }
-  for (const std::string& note : chart.notes) legend += text(left, y_text += 17, "start", note);
+  for (const std::string& note : chart.notes) legend += text(kLeft, y_text += 17, "start", note);
   return {svg + legend, y_text + 10};
 }
 
@@ -291,7 +292,7 @@ std::string element(const std::string& label, const Drawing& drawing) {
   return fmt::format(
       "<svg class=\"chart\" width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} {1:.0f}\" role=\"img\" "
       "aria-label=\"{2}\">{3}</svg>",
-      width, drawing.height, escape_markup(label), drawing.svg);
+      kWidth, drawing.height, escape_markup(label), drawing.svg);
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ class DeviceCritic final : public CriticEngine, CriticOps<float> {
       v_ = moments(state.optimiser.v);
       step_ = state.optimiser.step;
       gradient_ = DeviceArray<float>(api_, critic_.n_parameters);
-      squares_ = DeviceArray<double>(api_, cuda::square_parts);
+      squares_ = DeviceArray<double>(api_, cuda::kSquareParts);
       numbers_ = DeviceArray<AdamNumbers>(api_, 1);
       step_sums_ = DeviceArray<StepSums>(api_, 1);
     } catch (const OutOfDeviceMemory&) {

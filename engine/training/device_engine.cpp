@@ -39,7 +39,7 @@ class DeviceEngine final : public TrainingEngine, DevicePass, GradientOps {
       if (collective_.size() > 1) join_ranks();
       numbers_ = DeviceArray<AdamNumbers>(api_, 1);
       step_sums_ = DeviceArray<StepSums>(api_, 1);
-      squares_ = DeviceArray<double>(api_, cuda::square_parts);
+      squares_ = DeviceArray<double>(api_, cuda::kSquareParts);
       load(weights, {});
     } catch (...) {
       leave_ranks();
@@ -157,7 +157,7 @@ class DeviceEngine final : public TrainingEngine, DevicePass, GradientOps {
   void join_ranks() {
     if (const char* why = ops_.communicator_missing())
       throw Error(Status::resource_error, fmt::format("training on GPUs with several processes needs NCCL: {}", why));
-    char id[cuda::communicator_id_bytes] = {};
+    char id[cuda::kCommunicatorIdBytes] = {};
     if (collective_.rank() == 0) require(api_, ops_.make_communicator_id(id));
     collective_.broadcast(id, sizeof id);
     require(api_, ops_.join(id, collective_.rank(), collective_.size(), &communicator_));

@@ -30,7 +30,7 @@ GanState gan_state_from_json(const nlohmann::json& json, const std::string& wher
   GanState s;
   const auto count = [&](const char* name) {
     const auto number = json.at(name).get<int64_t>();
-    if (number < 0 || number > most_steps)
+    if (number < 0 || number > kMostSteps)
       throw WeightsError(fmt::format("{}: {} is {}, which no run comes to", where, name, number));
     return number;
   };
@@ -42,8 +42,8 @@ GanState gan_state_from_json(const nlohmann::json& json, const std::string& wher
     return static_cast<int>(number);
   };
   const nlohmann::json& patch = json.at("patch");
-  s.critic.model = {size(json.at("width"), max_critic_width),
-                    size(json.at("hidden"), max_critic_hidden),
+  s.critic.model = {size(json.at("width"), kMaxCriticWidth),
+                    size(json.at("hidden"), kMaxCriticHidden),
                     {size(patch.at(0), 512), size(patch.at(1), 512), size(patch.at(2), 512)}};
   const nlohmann::json& guard = json.at("guard");
   s.guard = {guard.at(0), guard.at(1), guard.at(2)};

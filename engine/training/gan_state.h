@@ -10,8 +10,8 @@
 
 namespace sr::train {
 
-constexpr int64_t most_steps = int64_t{1} << 41;  // of the critic; more than options allow for a run
-constexpr int max_critic_width = 1024, max_critic_hidden = 65536;
+constexpr int64_t kMostSteps = int64_t{1} << 41;  // of the critic; more than options allow for a run
+constexpr int kMaxCriticWidth = 1024, kMaxCriticHidden = 65536;
 
 struct GanState {
   CriticState critic;  // critic.optimiser.step steps of it are done

@@ -7,10 +7,10 @@
 namespace sr::train {
 namespace {
 
-constexpr double share = 1.0 / 50;  // of a step in the means
+constexpr double kShare = 1.0 / 50;  // of a step in the means
 
 void add_to(double& mean, double value) {
-  mean += share * (value - mean);
+  mean += kShare * (value - mean);
 }
 
 }  // namespace

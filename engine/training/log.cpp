@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 struct Shown {
   const char *kind, *pointer, *tag;
 };
-constexpr Shown shown[] = {
+constexpr Shown kShown[] = {
     {"step", "/loss", "loss"},
     {"step", "/input_loss", "input_loss"},
     {"critic", "/wasserstein", "critic_wasserstein"},
@@ -35,7 +35,7 @@ constexpr Shown shown[] = {
     {"validation", "/mean/psnr", "psnr"},
     {"validation", "/input/psnr", "input_psnr"},
 };
-constexpr const char* csv_header = "Wall time,Step,Value\n";
+constexpr const char* kCsvHeader = "Wall time,Step,Value\n";
 
 double wall_time() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -95,7 +95,7 @@ void Log::cut(int64_t last_step) {
     if (entry.path().extension() != ".csv") continue;
     replace(entry.path(), kept_lines(entry.path(), [&](const std::string& line) {
               const size_t comma = line.find(',');
-              if (line + "\n" == csv_header) return true;
+              if (line + "\n" == kCsvHeader) return true;
               return comma != std::string::npos && std::strtoll(line.c_str() + comma + 1, nullptr, 10) <= last_step;
             }));
   }
@@ -103,7 +103,7 @@ void Log::cut(int64_t last_step) {
 
 // Of a record that an earlier process wrote, what the curves show.
 void Log::remember(const nlohmann::json& record) {
-  for (const auto& [kind, pointer, tag] : shown) {
+  for (const auto& [kind, pointer, tag] : kShown) {
     const nlohmann::json::json_pointer place(pointer);
     if (record.value("kind", "") != kind || !record.contains(place)) continue;
     const nlohmann::json& value = record.at(place);
@@ -119,7 +119,7 @@ void Log::append(File& file, const fs::path& path, const std::string& text) {
 }
 
 void Log::value(const std::string& tag, double time, int64_t step, double value) {
-  if (std::ranges::find(shown, tag, &Shown::tag) != std::end(shown)) {  // the others would be memory for nothing
+  if (std::ranges::find(kShown, tag, &Shown::tag) != std::end(kShown)) {  // the others would be memory for nothing
     curves_[tag].x.push_back(static_cast<double>(step));
     curves_[tag].y.push_back(value);
   }
@@ -127,7 +127,7 @@ void Log::value(const std::string& tag, double time, int64_t step, double value)
   File& file = csv_[tag];
   std::error_code error;
   const bool fresh = !file && (!fs::exists(path, error) || fs::file_size(path, error) == 0);
-  append(file, path, fmt::format("{}{:.6f},{},{}\n", fresh ? csv_header : "", time, step, value));
+  append(file, path, fmt::format("{}{:.6f},{},{}\n", fresh ? kCsvHeader : "", time, step, value));
 }
 
 void Log::note(const char* kind, int64_t step, nlohmann::ordered_json fields) {

@@ -5,7 +5,7 @@
 
 namespace sr::train::mpi {
 
-constexpr int api_version = 1;
+constexpr int kApiVersion = 1;
 
 // Each returns null, or a clause that says what went wrong and holds until the next call. From one thread.
 struct Api {

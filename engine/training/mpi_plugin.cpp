@@ -13,7 +13,7 @@
 namespace sr::train::mpi {
 namespace {
 
-constexpr int tag = 0;
+constexpr int kTag = 0;
 
 const char* outcome(int code) {
   static std::string text;
@@ -53,13 +53,13 @@ const char* wait(MPI_Request request) {
 
 const char* send(int to, const void* bytes, int64_t n) {
   MPI_Request request = MPI_REQUEST_NULL;
-  const int code = MPI_Isend(bytes, static_cast<int>(n), MPI_BYTE, to, tag, MPI_COMM_WORLD, &request);
+  const int code = MPI_Isend(bytes, static_cast<int>(n), MPI_BYTE, to, kTag, MPI_COMM_WORLD, &request);
   return code == MPI_SUCCESS ? wait(request) : outcome(code);
 }
 
 const char* receive(int from, void* bytes, int64_t n) {
   MPI_Request request = MPI_REQUEST_NULL;
-  const int code = MPI_Irecv(bytes, static_cast<int>(n), MPI_BYTE, from, tag, MPI_COMM_WORLD, &request);
+  const int code = MPI_Irecv(bytes, static_cast<int>(n), MPI_BYTE, from, kTag, MPI_COMM_WORLD, &request);
   return code == MPI_SUCCESS ? wait(request) : outcome(code);
 }
 
@@ -77,5 +77,5 @@ void abort(int exit_code) {
 extern "C" __attribute__((visibility("default"))) const sr::train::mpi::Api* srtrain_mpi_api(int version) {
   using namespace sr::train::mpi;
   static constexpr Api api = {start, send, receive, finish, abort};
-  return version == api_version ? &api : nullptr;
+  return version == kApiVersion ? &api : nullptr;
 }

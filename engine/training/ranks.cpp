@@ -17,7 +17,7 @@
 namespace sr::train {
 namespace {
 
-constexpr int most_ranks = 65536;
+constexpr int kMostRanks = 65536;
 
 // Reads numbers, and says in its sentences which variable is wrong.
 class Variables {
@@ -55,9 +55,9 @@ class Variables {
 
 Ranks place(const Variables& v, const char* rank, const char* size, const char* local_rank) {
   Ranks ranks;
-  ranks.size = v.number(size, 1, most_ranks);
-  ranks.rank = v.number(rank, 0, most_ranks);
-  ranks.local_rank = v.number(local_rank, 0, most_ranks, 0);
+  ranks.size = v.number(size, 1, kMostRanks);
+  ranks.rank = v.number(rank, 0, kMostRanks);
+  ranks.local_rank = v.number(local_rank, 0, kMostRanks, 0);
   if (ranks.rank >= ranks.size)
     throw Error(Status::bad_usage, fmt::format("{}={} and {}={} in the environment: ranks run from 0 to {}; the "
                                                "launcher of several processes sets both, unset them to run a single "
@@ -68,7 +68,7 @@ Ranks place(const Variables& v, const char* rank, const char* size, const char* 
 
 // A launcher that brings no MPI may start a single process.
 Ranks single_process(const Variables& v, const char* size, const char* way_to_one) {
-  if (const int n = v.number(size, 1, most_ranks); n > 1)
+  if (const int n = v.number(size, 1, kMostRanks); n > 1)
     throw Error(Status::bad_usage,
                 fmt::format("{}={} in the environment: this process was started as one of several, and not by MPI, "
                             "which they need (torchrun has none); use mpirun -n {} srtrain ..., or srun --mpi=pmix "
@@ -93,7 +93,7 @@ const mpi::Api& load_plugin() {
       continue;
     }
     const auto entry = reinterpret_cast<const mpi::Api* (*)(int)>(dlsym(library, "srtrain_mpi_api"));
-    if (const mpi::Api* api = entry ? entry(mpi::api_version) : nullptr) return *api;
+    if (const mpi::Api* api = entry ? entry(mpi::kApiVersion) : nullptr) return *api;
     why_not = fmt::format("{} belongs to another version of srtrain", file.string());
     dlclose(library);
   }

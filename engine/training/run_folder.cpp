@@ -26,7 +26,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* format_version = "1";
+constexpr const char* kFormatVersion = "1";
 
 template <class T>
 Bytes bytes_of(const T& values) {
@@ -95,7 +95,7 @@ std::vector<uint8_t> to_bytes(const Checkpoint& c) {
   if (c.gan) description["gan"] = to_json(*c.gan);
   const std::string text = description.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   const std::string header = safetensors_header(
-      {{"srtrain.format", format_version}, {"srtrain.state", text}, {"srtrain.sha256", checksum(text, writer.data)}},
+      {{"srtrain.format", kFormatVersion}, {"srtrain.state", text}, {"srtrain.sha256", checksum(text, writer.data)}},
       writer.entries);
   std::vector<uint8_t> bytes(header.begin(), header.end());
   bytes.insert(bytes.end(), writer.data.begin(), writer.data.end());
@@ -110,9 +110,9 @@ Checkpoint checkpoint_from(Bytes bytes, const std::string& where) {
       throw WeightsError(fmt::format("{}: is not the state of a training run: it lacks {}", where, key));
     return found->second;
   };
-  if (const std::string version = field("srtrain.format"); version != format_version)
+  if (const std::string version = field("srtrain.format"); version != kFormatVersion)
     throw WeightsError(
-        fmt::format("{}: is of format {}; this program reads format {}", where, shown(version), format_version));
+        fmt::format("{}: is of format {}; this program reads format {}", where, shown(version), kFormatVersion));
   const std::string text = field("srtrain.state");
   if (checksum(text, file.data) != field("srtrain.sha256"))
     throw WeightsError(

@@ -18,7 +18,7 @@ struct Frame {
   static constexpr int64_t largest_payload = int64_t{1} << 20;
 };
 
-constexpr int64_t longest_sentence = 4096;
+constexpr int64_t kLongestSentence = 4096;
 
 // f(first, count) for blocks of n elements: what a frame holds bounds the memory for what others send.
 template <class T, class F>
@@ -80,7 +80,7 @@ void StarCollective::take(int from, void* bytes, int64_t n) {
     receive(from, &frame, sizeof frame);
     if (!frame.is_sane()) lost(from, "what it sends makes no sense");
     if (frame.status != 0) {
-      sentence.resize(static_cast<size_t>(std::min(frame.n, longest_sentence)));
+      sentence.resize(static_cast<size_t>(std::min(frame.n, kLongestSentence)));
       receive(from, sentence.data(), static_cast<int64_t>(sentence.size()));
     } else if (frame.n == n) {
       receive(from, bytes, n);
@@ -163,7 +163,7 @@ bool StarCollective::fail(Status status, const std::string& sentence) {
     end_all(status);
     return false;
   }
-  const std::string text = sentence.substr(0, static_cast<size_t>(longest_sentence));
+  const std::string text = sentence.substr(0, static_cast<size_t>(kLongestSentence));
   const Frame frame{.status = static_cast<int32_t>(status), .n = static_cast<int64_t>(text.size())};
   try {
     send(0, &frame, sizeof frame);

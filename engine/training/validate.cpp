@@ -7,10 +7,10 @@
 namespace sr::train {
 namespace {
 
-constexpr int axis_k = 2;
+constexpr int kAxisK = 2;
 
 Score score_of(const ScanPair& scan, const Volume& test, Intensity intensity) {
-  const Metrics metrics = compare(scan.high, test, axis_k);
+  const Metrics metrics = compare(scan.high, test, kAxisK);
   double sum = 0;
   for (size_t i = 0; i < test.data.size(); ++i) {
     const double difference = (static_cast<double>(test.data[i]) - scan.high.data[i]) / intensity.b;

@@ -5,7 +5,7 @@ namespace sr::cuda {
 namespace {
 
 constexpr Api api = {
-    .version = api_version,
+    .version = kApiVersion,
     .description = description,
     .last_error = last_error,
     .device_count = device_count,
@@ -96,5 +96,5 @@ constexpr Api api = {
 }  // namespace sr::cuda
 
 extern "C" __attribute__((visibility("default"))) const sr::cuda::Api* srengine_cuda_api(int version) {
-  return version == sr::cuda::api_version ? &sr::cuda::api : nullptr;
+  return version == sr::cuda::kApiVersion ? &sr::cuda::api : nullptr;
 }

@@ -23,7 +23,7 @@
 
 namespace sr::cuda {
 
-inline constexpr int api_version = 6;
+inline constexpr int kApiVersion = 6;
 
 struct Api {
   int version;

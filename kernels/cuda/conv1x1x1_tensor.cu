@@ -49,12 +49,12 @@ constexpr int fragments_of = (NT <= 4 ? 4 : 2) / (P == Precision::tf32 ? 2 : 1);
 template <Precision P, int NT>
 constexpr int registers_of = fragments_of<P, NT>*(4 * NT + (P == Precision::tf32 ? 32 : 16));
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
-constexpr int blocks_of_widest = 2;  // of 168 registers, 84 bytes would be spilled
+constexpr int kBlocksOfWidest = 2;  // of 168 registers, 84 bytes would be spilled
 #else
-constexpr int blocks_of_widest = 3;
+constexpr int kBlocksOfWidest = 3;
 #endif
 template <Precision P, int NT>
-constexpr int blocks_per_multiprocessor = NT > 8                      ? blocks_of_widest
+constexpr int blocks_per_multiprocessor = NT > 8                      ? kBlocksOfWidest
                                           : registers_of<P, NT> >= 96 ? 3
                                                                       : 4;
 

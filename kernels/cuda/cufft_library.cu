@@ -28,8 +28,8 @@ namespace {
 // what a toolkit calls it.
 #define SR_TEXT_OF(x) #x
 #define SR_TEXT(x) SR_TEXT_OF(x)
-constexpr const char* candidates[] = {"libcufft.so." SR_TEXT(CUFFT_VER_MAJOR), "libcufft.so.12", "libcufft.so.11",
-                                      "libcufft.so"};
+constexpr const char* kCandidates[] = {"libcufft.so." SR_TEXT(CUFFT_VER_MAJOR), "libcufft.so.12", "libcufft.so.11",
+                                       "libcufft.so"};
 
 struct Loaded {
   CufftLibrary table{};
@@ -40,10 +40,10 @@ struct Loaded {
 Loaded load() {
   Loaded loaded;
   SharedLibrary library(loaded.why_not);
-  if (std::ranges::none_of(candidates, [&](const char* file) { return library.open(file); })) {
+  if (std::ranges::none_of(kCandidates, [&](const char* file) { return library.open(file); })) {
     std::snprintf(loaded.why_not, sizeof loaded.why_not,
                   "NVIDIA's FFT library (%s, part of the CUDA Toolkit) is not where the dynamic linker looks",
-                  candidates[0]);
+                  kCandidates[0]);
     return loaded;
   }
   CufftLibrary& t = loaded.table;

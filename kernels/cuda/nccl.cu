@@ -14,11 +14,11 @@ const NcclLibrary& nccl() {
 }
 
 Result check_nccl(int result, const char* what) {
-  return result == nccl_success ? Result::ok : fail(what, nccl().error_string(result));
+  return result == kNcclSuccess ? Result::ok : fail(what, nccl().error_string(result));
 }
 
 Result all_reduce(Communicator communicator, void* values, int64_t n, int type, Stream stream) {
-  return check_nccl(nccl().all_reduce(values, values, static_cast<size_t>(n), type, nccl_sum, communicator, stream),
+  return check_nccl(nccl().all_reduce(values, values, static_cast<size_t>(n), type, kNcclSum, communicator, stream),
                     "adding up over ranks by NCCL");
 }
 
@@ -29,14 +29,14 @@ const char* communicator_missing() {
   return nccl_library(&why_not) ? nullptr : why_not;
 }
 
-Result make_communicator_id(char id[communicator_id_bytes]) {
+Result make_communicator_id(char id[kCommunicatorIdBytes]) {
   NcclId made;
   const Result r = check_nccl(nccl().get_unique_id(&made), "NCCL's id");
   std::memcpy(id, made.internal, sizeof made.internal);
   return r;
 }
 
-Result join(const char id[communicator_id_bytes], int rank, int n_ranks, Communicator* communicator) {
+Result join(const char id[kCommunicatorIdBytes], int rank, int n_ranks, Communicator* communicator) {
   NcclId shared;
   std::memcpy(shared.internal, id, sizeof shared.internal);
   return check_nccl(nccl().init_rank(communicator, n_ranks, shared, rank), "joining the other ranks by NCCL");
@@ -47,11 +47,11 @@ void leave(Communicator communicator) {
 }
 
 Result all_reduce_floats(Communicator communicator, float* values, int64_t n, Stream stream) {
-  return all_reduce(communicator, values, n, nccl_float, stream);
+  return all_reduce(communicator, values, n, kNcclFloat, stream);
 }
 
 Result all_reduce_doubles(Communicator communicator, double* values, int64_t n, Stream stream) {
-  return all_reduce(communicator, values, n, nccl_double, stream);
+  return all_reduce(communicator, values, n, kNcclDouble, stream);
 }
 
 }  // namespace sr::cuda

@@ -41,7 +41,7 @@ const NcclLibrary* nccl_library(const char** why_not) {
   return loaded.complete ? &loaded.table : nullptr;
 }
 #else
-static_assert(nccl_success == ncclSuccess && nccl_float == ncclFloat && nccl_double == ncclDouble);
+static_assert(kNcclSuccess == ncclSuccess && kNcclFloat == ncclFloat && kNcclDouble == ncclDouble);
 
 const NcclLibrary* nccl_library(const char** why_not) {
   static constexpr NcclLibrary table = {.get_unique_id = ncclGetUniqueId,

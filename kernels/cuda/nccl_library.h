@@ -14,15 +14,15 @@ namespace sr::cuda {
 
 #if defined(__CUDACC__) || defined(__CUDA__)
 struct NcclId {  // ncclUniqueId
-  char internal[communicator_id_bytes];
+  char internal[kCommunicatorIdBytes];
 };
 #else
 using NcclId = ncclUniqueId;
 #endif
 
-inline constexpr int nccl_success = 0;                 // ncclResult_t
-inline constexpr int nccl_float = 7, nccl_double = 8;  // ncclDataType_t
-inline constexpr int nccl_sum = 0;                     // ncclRedOp_t
+inline constexpr int kNcclSuccess = 0;                 // ncclResult_t
+inline constexpr int kNcclFloat = 7, kNcclDouble = 8;  // ncclDataType_t
+inline constexpr int kNcclSum = 0;                     // ncclRedOp_t
 
 struct NcclLibrary {
   int (*get_unique_id)(NcclId* id);

@@ -131,12 +131,12 @@ __global__ void __launch_bounds__(kThreads)
   if (i < n) to[i] = index[i] >= 0 ? from[index[i]] : 0.0f;
 }
 
-// grid: square_parts
+// grid: kSquareParts
 __global__ void __launch_bounds__(kThreads) sum_of_squares_kernel(const float* row, int64_t n, double* partial) {
   SR_SHARED(double, scratch, [kThreads / 32]);
-  const int64_t last = n * (int64_t{blockIdx.x} + 1) / square_parts;
+  const int64_t last = n * (int64_t{blockIdx.x} + 1) / kSquareParts;
   double squares = 0;
-  for (int64_t i = n * int64_t{blockIdx.x} / square_parts + threadIdx.x; i < last; i += kThreads)
+  for (int64_t i = n * int64_t{blockIdx.x} / kSquareParts + threadIdx.x; i < last; i += kThreads)
     squares += double{row[i]} * double{row[i]};
   const double sum = block_sum<kThreads>(squares, scratch);
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
@@ -145,7 +145,7 @@ __global__ void __launch_bounds__(kThreads) sum_of_squares_kernel(const float* r
 __global__ void __launch_bounds__(kThreads) add_squares_kernel(const double* partial, StepSums* sums) {
   SR_SHARED(double, scratch, [kThreads / 32]);
   double sum = 0;
-  for (int i = static_cast<int>(threadIdx.x); i < square_parts; i += kThreads) sum += partial[i];
+  for (int i = static_cast<int>(threadIdx.x); i < kSquareParts; i += kThreads) sum += partial[i];
   const double total = block_sum<kThreads>(sum, scratch);
   if (threadIdx.x == 0) sums->gradient_squares = total;
 }
@@ -231,7 +231,7 @@ Result gather_indexed(const float* from, const int* index, int64_t n, float* to,
 }
 
 Result sum_of_squares(const float* row, int64_t n, double* partial, StepSums* sums, Stream stream) {
-  SR_LAUNCH(sum_of_squares_kernel, dim3(square_parts), dim3(kThreads), 0, stream, row, n, partial);
+  SR_LAUNCH(sum_of_squares_kernel, dim3(kSquareParts), dim3(kThreads), 0, stream, row, n, partial);
   SR_LAUNCH(add_squares_kernel, dim3(1), dim3(kThreads), 0, stream, partial, sums);
   return launched("a step of training");
 }

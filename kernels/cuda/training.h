@@ -45,8 +45,8 @@ Result l1_loss(const float* image, const float* input, const float* target, int6
 // to[i] = from[index[i]], 0 where index[i] is negative: parameters packed for a kernel.
 Result gather_indexed(const float* from, const int* index, int64_t n, float* to, Stream stream);
 
-// sums->gradient_squares = the squared Euclidean norm of n numbers. partial: room for square_parts doubles.
-inline constexpr int square_parts = 256;
+// sums->gradient_squares = the squared Euclidean norm of n numbers. partial: room for kSquareParts doubles.
+inline constexpr int kSquareParts = 256;
 Result sum_of_squares(const float* row, int64_t n, double* partial, StepSums* sums, Stream stream);
 Result adam_step(const AdamNumbers* numbers, const StepSums* step_sums, const float* gradient, int64_t n,
                  float* parameters, float* m, float* v, Stream stream);

@@ -1,5 +1,6 @@
 // Compiled without sanitizer instrumentation (CMakeLists.txt): what the scheduler does to its own data and to the
-// threads' deposits is no race of the kernel. What the kernel's barriers order, it tells ThreadSanitizer itself.
+// threads' deposits is no race of the kernel. What the kernel's barriers order, it tells ThreadSanitizer itself. Over 500
+// lines because fibres, warps, barriers and the order in which they run share one state, which nobody else may see.
 #include "kernels/emulation/execution.h"
 
 #include <algorithm>

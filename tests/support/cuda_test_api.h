@@ -16,7 +16,7 @@ inline bool device_is_emulated() {
 
 inline const cuda::Api& api() {
   static const cuda::Api& table = []() -> const cuda::Api& {
-    if (!std::getenv("SRENGINE_TEST_GPU")) return *srengine_cuda_api(cuda::api_version);
+    if (!std::getenv("SRENGINE_TEST_GPU")) return *srengine_cuda_api(cuda::kApiVersion);
     std::string why_not;
     const cuda::Api* plugin = cuda_plugin(&why_not);
     if (!plugin || cuda_devices(&why_not).empty()) throw std::runtime_error("SRENGINE_TEST_GPU: " + why_not);

@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::chrono::seconds patience{90};  // it takes two on an idle machine
+constexpr std::chrono::seconds kPatience{90};  // it takes two on an idle machine
 
 std::optional<fs::path> find_chromium() {
   const char* path = std::getenv("PATH");
@@ -32,7 +32,7 @@ std::optional<Outcome> open_page(const TemporaryFolder& folder, const fs::path& 
                    "--enable-logging=stderr", "--v=0", "--user-data-dir=" + (folder / "profile").string(), "--dump-dom",
                    "file://" + (folder / page).string()},
                   {}, chromium.string());
-  const auto end = std::chrono::steady_clock::now() + patience;
+  const auto end = std::chrono::steady_clock::now() + kPatience;
   if (browser.runs_until([&] { return std::chrono::steady_clock::now() > end; })) return {};
   return browser.wait();
 }

@@ -13,7 +13,7 @@ namespace {
 double difference(const Weights& small, const Weights& large, BatchNorm mode) {
   RestoreOptions options = small_patches(BackendKind::ref);
   options.batch_norm = mode;
-  const Volume input = wavy(golden_size);
+  const Volume input = wavy(kGoldenSize);
   const Volume before = Restorer(small, options).restore(input, {});
   const Volume after = Restorer(large, options).restore(input, {});
   return worst_error(after, std::vector<double>(before.data.begin(), before.data.end()));

@@ -15,7 +15,7 @@
 namespace sr::train {
 namespace {
 
-constexpr uint64_t penalty_stream = uint64_t{1} << 50;  // beyond those of dataset.cpp
+constexpr uint64_t kPenaltyStream = uint64_t{1} << 50;  // beyond those of dataset.cpp
 
 class GanRun {
  public:
@@ -229,7 +229,7 @@ class GanRun {
 }  // namespace
 
 std::vector<float> penalty_places(uint64_t seed, int64_t critic_step, int n) {
-  Random random(seed, penalty_stream + static_cast<uint64_t>(critic_step));
+  Random random(seed, kPenaltyStream + static_cast<uint64_t>(critic_step));
   std::vector<float> places(static_cast<size_t>(n));
   for (float& place : places) place = static_cast<float>(random.uniform());
   return places;

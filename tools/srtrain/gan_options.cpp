@@ -41,10 +41,10 @@ void add_gan_options(CLI::App& app, Options& o) {
 
   CLI::Option_group* critic = app.add_option_group("Critic");
   critic->add_option("--critic-width", gan.model.width, "channels of its first layer, an eighth of its last")
-      ->check(CLI::Range(1, max_critic_width))
+      ->check(CLI::Range(1, kMaxCriticWidth))
       ->capture_default_str();
   critic->add_option("--critic-hidden", gan.model.hidden, "numbers in its hidden dense layer")
-      ->check(CLI::Range(1, max_critic_hidden))
+      ->check(CLI::Range(1, kMaxCriticHidden))
       ->capture_default_str();
   critic->add_option("--critic-lr", gan.critic_rate, "its learning rate")
       ->check(ranges::learning_rate)

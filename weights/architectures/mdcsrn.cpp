@@ -33,9 +33,9 @@
 namespace sr {
 namespace {
 
-constexpr Word<Bottleneck> bottleneck_words[] = {
+constexpr Word<Bottleneck> kBottleneckWords[] = {
     {Bottleneck::automatic, "auto"}, {Bottleneck::never, "never"}, {Bottleneck::always, "always"}};
-constexpr Word<Trunk> trunk_words[] = {{Trunk::with_inputs, "with-inputs"}, {Trunk::new_features, "new-features"}};
+constexpr Word<Trunk> kTrunkWords[] = {{Trunk::with_inputs, "with-inputs"}, {Trunk::new_features, "new-features"}};
 
 class Mdcsrn final : public Architecture {
  public:
@@ -73,32 +73,32 @@ class Mdcsrn final : public Architecture {
   }
   bool set_further(ModelDescription& m, std::string_view option, const std::string& value) const override {
     if (option == "bottleneck")
-      m.bottleneck = value_of(bottleneck_words, value, "bottleneck");
+      m.bottleneck = value_of(kBottleneckWords, value, "bottleneck");
     else if (option == "trunk")
-      m.trunk = value_of(trunk_words, value, "trunk");
+      m.trunk = value_of(kTrunkWords, value, "trunk");
     else
       return false;
     return true;
   }
   void write_further(const ModelDescription& m, nlohmann::json& object) const override {
-    object["bottleneck"] = text_of(bottleneck_words, m.bottleneck);
-    object["trunk"] = text_of(trunk_words, m.trunk);
+    object["bottleneck"] = text_of(kBottleneckWords, m.bottleneck);
+    object["trunk"] = text_of(kTrunkWords, m.trunk);
     object["reconstruction"] = m.reconstruction;
   }
   void read_further(JsonFields& fields, ModelDescription& m) const override {
     m.bottleneck =
-        fields.word("bottleneck", [](const std::string& t) { return value_of(bottleneck_words, t, "bottleneck"); });
-    m.trunk = fields.word("trunk", [](const std::string& t) { return value_of(trunk_words, t, "trunk"); });
+        fields.word("bottleneck", [](const std::string& t) { return value_of(kBottleneckWords, t, "bottleneck"); });
+    m.trunk = fields.word("trunk", [](const std::string& t) { return value_of(kTrunkWords, t, "trunk"); });
     m.reconstruction = fields.boolean("reconstruction");
   }
   std::vector<std::pair<std::string, std::string>> further_lines(const ModelDescription& m) const override {
-    return {{"bottleneck", text_of(bottleneck_words, m.bottleneck)},
-            {"trunk", text_of(trunk_words, m.trunk)},
+    return {{"bottleneck", text_of(kBottleneckWords, m.bottleneck)},
+            {"trunk", text_of(kTrunkWords, m.trunk)},
             {"output", m.reconstruction ? "reconstruction (-r)" : "direct feature combination"}};
   }
   std::string details(const ModelDescription& m) const override {
-    return fmt::format("k = {}, bottleneck {}, trunk {}", m.growth, text_of(bottleneck_words, m.bottleneck),
-                       text_of(trunk_words, m.trunk));
+    return fmt::format("k = {}, bottleneck {}, trunk {}", m.growth, text_of(kBottleneckWords, m.bottleneck),
+                       text_of(kTrunkWords, m.trunk));
   }
 };
 

@@ -84,7 +84,7 @@ struct Shape {
 
 TEST_CASE("on the device, degradation equals the float64 reference") {
   double most = 0;
-  for (const test::KspaceCase& c : test::kspace_cases) {
+  for (const test::KspaceCase& c : test::kKspaceCases) {
     const std::string name = c.name;
     INFO(name);
     const Volume low = cut(test::kspace_golden(name + "_image"), c.factors);

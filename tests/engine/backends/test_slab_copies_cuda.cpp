@@ -37,8 +37,8 @@ Volume counting(Size3 size, float first) {
   return volume;
 }
 
-constexpr Size3 odd{7, 3, 5};  // planes of 15 voxels
-constexpr int64_t pieces[] = {1, 4, 15, 31, 1000};
+constexpr Size3 kOdd{7, 3, 5};  // planes of 15 voxels
+constexpr int64_t kPieces[] = {1, 4, 15, 31, 1000};
 
 // The first n voxels as work on the stream sees them.
 std::vector<float> seen(const float* device, int64_t n, cuda::Stream stream) {
@@ -70,19 +70,19 @@ struct Run {
   std::unique_ptr<Backend> backend;
 };
 
-constexpr Size3 four_layers{20, 8, 9};  // of 4 patches each
+constexpr Size3 kFourLayers{20, 8, 9};  // of 4 patches each
 
 }  // namespace
 
 TEST_CASE("a stream that waits sees what was sent so far, in pieces of any size") {
   const DeferredStreams deferred;
   const TestStream stream;
-  const OnDevice<float> device(std::vector<float>(static_cast<size_t>(odd.voxels()), -1.0f));
-  for (const int64_t piece : pieces) {
+  const OnDevice<float> device(std::vector<float>(static_cast<size_t>(kOdd.voxels()), -1.0f));
+  for (const int64_t piece : kPieces) {
     INFO("pieces of " << piece);
     SlabUpload upload(api(), piece);
     for (const float first : {1.0f, 1000.0f}) {  // a second volume through the same memory
-      const Volume volume = counting(odd, first);
+      const Volume volume = counting(kOdd, first);
       upload.start(volume, device.data());
       for (const int planes : {1, 1, 4, 3, 7}) {
         upload.send(planes);
@@ -91,7 +91,7 @@ TEST_CASE("a stream that waits sees what was sent so far, in pieces of any size"
       }
     }
     // One that is given up half way, then another.
-    const Volume given_up = counting(odd, 2000), volume = counting(odd, 3000);
+    const Volume given_up = counting(kOdd, 2000), volume = counting(kOdd, 3000);
     upload.start(given_up, device.data());
     upload.send(5);
     upload.start(volume, device.data());
@@ -105,9 +105,9 @@ TEST_CASE("a stream that does not wait for slabs is seen under emulation") {
   if (!device_is_emulated()) return;
   const DeferredStreams deferred;
   const TestStream stream;
-  const OnDevice<float> device(std::vector<float>(static_cast<size_t>(odd.voxels()), -1.0f));
+  const OnDevice<float> device(std::vector<float>(static_cast<size_t>(kOdd.voxels()), -1.0f));
   SlabUpload upload(api(), 15);
-  const Volume volume = counting(odd, 1);
+  const Volume volume = counting(kOdd, 1);
   upload.start(volume, device.data());
   upload.send(7);
   const std::vector<float> early = seen(device.data(), 105, stream.handle);
@@ -116,14 +116,14 @@ TEST_CASE("a stream that does not wait for slabs is seen under emulation") {
 
 TEST_CASE("slabs come back in order, each voxel once, in pieces of any size") {
   const DeferredStreams deferred;
-  const Volume volume = counting(odd, 1);
+  const Volume volume = counting(kOdd, 1);
   const OnDevice<float> device(volume.data);
-  for (const int64_t piece : pieces) {
+  for (const int64_t piece : kPieces) {
     INFO("pieces of " << piece);
     SlabDownload download(api(), piece);
     for (int time = 0; time < 2; time++) {
       std::vector<float> got;
-      download.start(odd, device.data());
+      download.start(kOdd, device.data());
       for (const int planes : {0, 2, 2, 1, 6, 7, 7}) {
         download.fetch(planes, [&](const float* voxels, int64_t first, int64_t n) {
           CHECK(first == static_cast<int64_t>(got.size()));
@@ -138,16 +138,16 @@ TEST_CASE("slabs come back in order, each voxel once, in pieces of any size") {
 }
 
 TEST_CASE("of a piece, whatever its ends, the voxels inside a box are copied and no others") {
-  const Volume from = counting(odd, 1);
+  const Volume from = counting(kOdd, 1);
   for (const Box& box : {Box{0, 7, 0, 3, 0, 5}, {2, 5, 1, 3, 1, 4}, {6, 7, 2, 3, 4, 5}, {0, 1, 0, 1, 0, 1}})
-    for (int64_t first = 0; first < odd.voxels(); first++)
-      for (int64_t n = 1; n <= odd.voxels() - first; n++) {
-        Volume to(odd), expected(odd);
+    for (int64_t first = 0; first < kOdd.voxels(); first++)
+      for (int64_t n = 1; n <= kOdd.voxels() - first; n++) {
+        Volume to(kOdd), expected(kOdd);
         copy_inside(box, from.data.data() + first, first, n, to);
         for (int z = box.z0; z < box.z1; z++)
           for (int y = box.y0; y < box.y1; y++)
             for (int x = box.x0; x < box.x1; x++) {
-              const int64_t i = (int64_t{z} * odd.h + y) * odd.w + x;
+              const int64_t i = (int64_t{z} * kOdd.h + y) * kOdd.w + x;
               if (i >= first && i < first + n) expected.at(z, y, x) = from.at(z, y, x);
             }
         if (to.data != expected.data) FAIL("voxels " << first << " to " << first + n);
@@ -156,7 +156,7 @@ TEST_CASE("of a piece, whatever its ends, the voxels inside a box are copied and
 }
 
 TEST_CASE("copies beside the patches do not change a bit: batches, devices, passes, padding, another volume") {
-  const Volume input = wavy(four_layers), smaller = wavy({13, 9, 5});
+  const Volume input = wavy(kFourLayers), smaller = wavy({13, 9, 5});
   for (const auto& [mode, pad] : {std::pair{BatchNorm::patch, Pad::reflect}, {BatchNorm::scan, Pad::zero}}) {
     const std::vector<float> expected = Run(api(), 16).restore(input, mode, pad).data;
     const std::vector<float> expected_smaller = Run(api(), 16).restore(smaller, mode, pad).data;
@@ -177,7 +177,7 @@ TEST_CASE("copies beside the patches do not change a bit: batches, devices, pass
 }
 
 TEST_CASE("a run that was stopped leaves nothing behind for the next one") {
-  const Volume input = wavy(four_layers), other = wavy({19, 9, 8});
+  const Volume input = wavy(kFourLayers), other = wavy({19, 9, 8});
   const std::vector<float> expected = Run().restore(other, BatchNorm::scan).data;
   const DeferredStreams deferred;
   for (const int most : {1, 16, 31}) {  // of 32 patches in two passes
@@ -213,7 +213,7 @@ TEST_CASE("a batch waits for the planes that it reads, and those that are done c
     calls.push_back({Call::launch, 0, stream});
     return api().launch(graph, stream);
   };
-  const Volume input = wavy(four_layers);
+  const Volume input = wavy(kFourLayers);
   const PatchGrid grid = make_patch_grid(input.size, {8, 8, 8}, 1);
   REQUIRE(grid.count() == 16);
   for (const int batch : {1, 3, 4, 7, 16}) {
@@ -225,7 +225,7 @@ TEST_CASE("a batch waits for the planes that it reads, and those that are done c
         std::find_if(calls.begin(), calls.end(), [](const Call& c) { return c.kind == c.launch; });
     REQUIRE(first_launch != calls.end());
     const cuda::Stream computing = first_launch->stream;
-    const int64_t plane = int64_t{four_layers.h} * four_layers.w * int64_t{sizeof(float)};
+    const int64_t plane = int64_t{kFourLayers.h} * kFourLayers.w * int64_t{sizeof(float)};
     int64_t up = 0, down = 0;
     int end = 0, end_before = 0;  // patches, of the batch that was launched last and the one before it
     for (const Call& call : calls) {
@@ -239,7 +239,7 @@ TEST_CASE("a batch waits for the planes that it reads, and those that are done c
       }
     }
     CHECK(end == grid.count());
-    CHECK(up == plane * four_layers.d);
-    CHECK(down == plane * four_layers.d);
+    CHECK(up == plane * kFourLayers.d);
+    CHECK(down == plane * kFourLayers.d);
   }
 }

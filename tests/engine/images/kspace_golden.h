@@ -12,7 +12,7 @@ struct KspaceCase {
   const char* name;
   Factors factors;
 };
-inline constexpr KspaceCase kspace_cases[] = {
+inline constexpr KspaceCase kKspaceCases[] = {
     {"even", {2, 2, 1}},       {"prime", {2, 2, 1}},       {"fractions", {1.5, 1, 2.5}}, {"one_slice", {2, 2, 1}},
     {"depth_only", {1, 1, 2}}, {"all_axes", {1.25, 7, 3}}, {"nothing", {1, 1, 1}}};
 

@@ -19,7 +19,7 @@ namespace {
 
 // Volumes and golden values are float32: each rounds by 6e-8 of the largest voxel, and interpolation in float32 by
 // as much again per axis. Transforms are in double and add nothing.
-constexpr double rounding = 5e-7;
+constexpr double kRounding = 5e-7;
 
 Volume pattern(Size3 size) {  // asymmetric, of both signs
   Volume volume(size);
@@ -61,16 +61,16 @@ TEST_CASE("the DFT of any length is the sum that defines it") {
 }
 
 TEST_CASE("degradation and interpolation equal the float64 reference") {
-  const test::KspaceCase c = GENERATE(from_range(std::begin(test::kspace_cases), std::end(test::kspace_cases)));
+  const test::KspaceCase c = GENERATE(from_range(std::begin(test::kKspaceCases), std::end(test::kKspaceCases)));
   CAPTURE(c.name);
   const std::string name = c.name;
   const Volume image = test::kspace_golden(name + "_image");
   const Volume low = truncate_kspace(image, c.factors);
-  test::check_close(low, test::kspace_golden(name + "_low"), rounding);
-  test::check_close(upsample(low, image.size, Interpolation::linear), test::kspace_golden(name + "_linear"), rounding);
-  test::check_close(zero_fill(low, image.size), test::kspace_golden(name + "_sinc"), rounding);
-  test::check_close(degrade(image, c.factors, Interpolation::linear), test::kspace_golden(name + "_linear"), rounding);
-  test::check_close(degrade(image, c.factors, Interpolation::sinc), test::kspace_golden(name + "_sinc"), rounding);
+  test::check_close(low, test::kspace_golden(name + "_low"), kRounding);
+  test::check_close(upsample(low, image.size, Interpolation::linear), test::kspace_golden(name + "_linear"), kRounding);
+  test::check_close(zero_fill(low, image.size), test::kspace_golden(name + "_sinc"), kRounding);
+  test::check_close(degrade(image, c.factors, Interpolation::linear), test::kspace_golden(name + "_linear"), kRounding);
+  test::check_close(degrade(image, c.factors, Interpolation::sinc), test::kspace_golden(name + "_sinc"), kRounding);
 }
 
 TEST_CASE("sample n of the low grid lies at n N / M of the high one") {
@@ -82,8 +82,8 @@ TEST_CASE("sample n of the low grid lies at n N / M of the high one") {
   for (int x = 0; x < n; ++x) image.at(0, 0, x) = static_cast<float>(wave(x));
   const Volume low = truncate_kspace(image, {factor, 1, 1});
   for (int x = 0; x < low.size.w; ++x)
-    CHECK(low.at(0, 0, x) == Approx(wave(x * static_cast<double>(n) / low.size.w)).epsilon(rounding));
-  test::check_close(zero_fill(low, image.size), image, rounding);
+    CHECK(low.at(0, 0, x) == Approx(wave(x * static_cast<double>(n) / low.size.w)).epsilon(kRounding));
+  test::check_close(zero_fill(low, image.size), image, kRounding);
 }
 
 TEST_CASE("M is rounded to the nearest, halves upwards") {
@@ -97,14 +97,14 @@ TEST_CASE("every interpolation keeps a constant and keeps the samples that fall 
   CAPTURE(static_cast<int>(method));
   Volume constant({3, 4, 5});
   for (float& v : constant.data) v = 2.5f;
-  for (const float v : upsample(constant, {6, 11, 13}, method).data) REQUIRE(v == Approx(2.5).epsilon(rounding));
+  for (const float v : upsample(constant, {6, 11, 13}, method).data) REQUIRE(v == Approx(2.5).epsilon(kRounding));
 
   Volume low = pattern({4, 3, 5});  // odd where sinc interpolates, so that no unpaired frequency is in the way
   for (float& v : low.data) v += 2;
   const Volume high = upsample(low, {4, 9, 10}, method);
   for (int z = 0; z < 4; ++z)
     for (int y = 0; y < 3; ++y)
-      for (int x = 0; x < 5; ++x) REQUIRE(high.at(z, 3 * y, 2 * x) == Approx(low.at(z, y, x)).epsilon(4 * rounding));
+      for (int x = 0; x < 5; ++x) REQUIRE(high.at(z, 3 * y, 2 * x) == Approx(low.at(z, y, x)).epsilon(4 * kRounding));
 }
 
 TEST_CASE("nearest and cubic interpolation in one dimension") {
@@ -115,7 +115,7 @@ TEST_CASE("nearest and cubic interpolation in one dimension") {
   const Volume cubic = upsample(low, {1, 1, 8}, Interpolation::cubic);
   // Catmull-Rom at the middle: (-a + 9 b + 9 c - d) / 16, edge samples repeated. 2.25 = 1.5^2: exact on a parabola.
   const double expected[] = {0, 0.3125, 1, 2.25, 4, 6.6875, 9, 9};
-  for (int x = 0; x < 8; ++x) CHECK(cubic.at(0, 0, x) == Approx(expected[x]).epsilon(rounding));
+  for (int x = 0; x < 8; ++x) CHECK(cubic.at(0, 0, x) == Approx(expected[x]).epsilon(kRounding));
 }
 
 TEST_CASE("the result does not depend on the number of threads") {

@@ -12,7 +12,7 @@ using namespace sr;
 
 namespace {
 
-constexpr double agreement = 1e-9;  // both compute in double; the order of sums differs
+constexpr double kAgreement = 1e-9;  // both compute in double; the order of sums differs
 
 test::NpyArray golden(const std::string& name) {
   return test::read_npy(SR_TEST_DATA "/golden/kspace/metrics_" + name + ".npy");
@@ -39,22 +39,22 @@ TEST_CASE("metrics of every slice equal scikit-image's, in each plane") {
     const double* row = rows.values.data() + 4 * s;
     CAPTURE(s);
     CHECK(m.slices[s].slice == static_cast<int>(row[0]));
-    CHECK(m.slices[s].psnr == Approx(row[1]).epsilon(agreement));
-    CHECK(m.slices[s].ssim == Approx(row[2]).epsilon(agreement));
-    CHECK(m.slices[s].nrmse == Approx(row[3]).epsilon(agreement));
+    CHECK(m.slices[s].psnr == Approx(row[1]).epsilon(kAgreement));
+    CHECK(m.slices[s].ssim == Approx(row[2]).epsilon(kAgreement));
+    CHECK(m.slices[s].nrmse == Approx(row[3]).epsilon(kAgreement));
     for (int i = 0; i < 3; ++i) sum[i] += row[i + 1];
   }
   const double count = static_cast<double>(m.slices.size());
-  CHECK(m.psnr == Approx(sum[0] / count).epsilon(agreement));
-  CHECK(m.ssim == Approx(sum[1] / count).epsilon(agreement));
-  CHECK(m.nrmse == Approx(sum[2] / count).epsilon(agreement));
+  CHECK(m.psnr == Approx(sum[0] / count).epsilon(kAgreement));
+  CHECK(m.ssim == Approx(sum[1] / count).epsilon(kAgreement));
+  CHECK(m.nrmse == Approx(sum[2] / count).epsilon(kAgreement));
 }
 
 TEST_CASE("an image equals itself") {
   const Volume reference = golden("reference").as_volume();
   const Metrics m = compare(reference, reference, 2);
   CHECK(m.psnr == std::numeric_limits<double>::infinity());
-  CHECK(m.ssim == Approx(1).epsilon(agreement));
+  CHECK(m.ssim == Approx(1).epsilon(kAgreement));
   CHECK(m.nrmse == 0);
 }
 

@@ -28,8 +28,8 @@ struct TissueSums {
   double mean() const { return sum / n; }
 };
 
-std::array<TissueSums, n_tissues> by_tissue(const Phantom& phantom) {
-  std::array<TissueSums, n_tissues> sums{};
+std::array<TissueSums, kNTissues> by_tissue(const Phantom& phantom) {
+  std::array<TissueSums, kNTissues> sums{};
   for (size_t i = 0; i < phantom.image.data.size(); ++i) {
     TissueSums& t = sums.at(static_cast<size_t>(phantom.labels.data[i]));
     t.n += 1;
@@ -38,8 +38,8 @@ std::array<TissueSums, n_tissues> by_tissue(const Phantom& phantom) {
   return sums;
 }
 
-const TissueSums& of(const std::array<TissueSums, n_tissues>& sums, Tissue tissue) {
-  return sums[tissue];
+const TissueSums& of(const std::array<TissueSums, kNTissues>& sums, Tissue tissue) {
+  return sums[static_cast<size_t>(tissue)];
 }
 
 // FNV-1a over the voxels, which are whole numbers.
@@ -77,7 +77,7 @@ TEST_CASE("tissues have the volumes and the contrast of a T1-weighted head") {
   options.bias_field = false;
   const Phantom phantom = make_phantom(options);
   const auto sums = by_tissue(phantom);
-  for (int t = 0; t < n_tissues; ++t) {
+  for (int t = 0; t < kNTissues; ++t) {
     CAPTURE(t);
     CHECK(sums[t].n > 0);
   }

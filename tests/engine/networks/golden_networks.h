@@ -14,7 +14,7 @@
 namespace sr {
 
 inline const std::filesystem::path golden_folder = std::filesystem::path(SR_TEST_DATA) / "golden/network";
-constexpr Size3 golden_size{9, 10, 13};
+constexpr Size3 kGoldenSize{9, 10, 13};
 
 inline std::vector<std::string> golden_variants() {
   std::vector<std::string> names;
@@ -26,7 +26,7 @@ inline std::vector<std::string> golden_variants() {
 
 // Volume `index` of a golden file: 0 the input, then 1 + batch-norm mode.
 inline std::vector<double> golden_volume(const std::string& name, int index) {
-  std::vector<double> v(static_cast<size_t>(golden_size.voxels()));
+  std::vector<double> v(static_cast<size_t>(kGoldenSize.voxels()));
   std::ifstream file(golden_folder / (name + ".f64"), std::ios::binary);
   file.seekg(static_cast<std::streamoff>(v.size() * sizeof(double)) * index);
   file.read(reinterpret_cast<char*>(v.data()), static_cast<std::streamsize>(v.size() * sizeof(double)));
@@ -35,7 +35,7 @@ inline std::vector<double> golden_volume(const std::string& name, int index) {
 }
 
 inline Volume to_volume(const std::vector<double>& v) {
-  Volume volume(golden_size);
+  Volume volume(kGoldenSize);
   for (size_t i = 0; i < v.size(); i++) volume.data[i] = static_cast<float>(v[i]);
   return volume;
 }

@@ -30,8 +30,8 @@ struct Golden {
       return v;
     };
     batch.n = 2;
-    batch.size = golden_size;
-    const auto n_voxels = static_cast<size_t>(2 * golden_size.voxels());
+    batch.size = kGoldenSize;
+    const auto n_voxels = static_cast<size_t>(2 * kGoldenSize.voxels());
     batch.input = take(n_voxels);
     batch.target = take(n_voxels);
     const auto n = static_cast<size_t>(parameter_count(parameter_ranges(weights)));

@@ -95,14 +95,14 @@ void end(const char* how) {
   thread_mpi->changed.notify_all();
 }
 
-constexpr mpi::Api api_of_threads = {.start = nullptr,
-                                     .send = send,
-                                     .receive = receive,
-                                     .finish = []() -> const char* {
-                                       end("finished");
-                                       return nullptr;
-                                     },
-                                     .abort = [](int) { end("aborted"); }};
+constexpr mpi::Api kApiOfThreads = {.start = nullptr,
+                                    .send = send,
+                                    .receive = receive,
+                                    .finish = []() -> const char* {
+                                      end("finished");
+                                      return nullptr;
+                                    },
+                                    .abort = [](int) { end("aborted"); }};
 
 // f(collective) on `size` ranks, each a thread; what each of them threw. how_ended: what they called last.
 template <class F>
@@ -115,7 +115,7 @@ std::vector<std::string> on_ranks(int size, F f, std::map<int, const char*>* how
     threads.emplace_back([&, rank] {
       this_rank = rank;
       try {
-        auto collective = std::make_unique<StarCollective>(api_of_threads, rank, size);
+        auto collective = std::make_unique<StarCollective>(kApiOfThreads, rank, size);
         f(collective);
       } catch (const std::exception& e) {
         thrown[rank] = e.what();

@@ -1,4 +1,4 @@
-// Scans on their way into batches.
+// Scans on their way into batches. Over 500 lines: all of it needs the same folders of small scans.
 #include <unistd.h>
 
 #include <algorithm>

@@ -13,8 +13,8 @@ namespace {
 using cuda::Precision;
 using cuda::Result;
 
-constexpr Precision all_precisions[] = {Precision::fp32, Precision::tf32, Precision::f16, Precision::bf16};
-constexpr Precision on_tensor_cores[] = {Precision::tf32, Precision::f16, Precision::bf16};
+constexpr Precision kAllPrecisions[] = {Precision::fp32, Precision::tf32, Precision::f16, Precision::bf16};
+constexpr Precision kOnTensorCores[] = {Precision::tf32, Precision::f16, Precision::bf16};
 
 // Features as a precision stores them, and back.
 using Bytes = std::vector<char>;
@@ -166,7 +166,7 @@ TEST_CASE("convolutions on tensor cores equal the plain loops at odd sizes") {
   };
   for (const Size3 size : {Size3{1, 1, 1}, Size3{1, 1, 9}, Size3{1, 10, 1}, Size3{9, 1, 1}}) add(size, {{4, 4}});
   add({3, 9, 10}, {{8, 12}, {20, 28}, {36, 24}, {60, 8}});
-  for (const Precision p : on_tensor_cores) check_all(cases, p);
+  for (const Precision p : kOnTensorCores) check_all(cases, p);
   check_all({{{3, 2, 7}, 20, 100, 1, true, true}, {{11, 13, 9}, 12, 16, 1, false, true}}, Precision::f16);
 }
 
@@ -174,7 +174,7 @@ TEST_CASE("the layers of every growth rate on the device equal the plain loops")
   std::vector<ConvCase> cases;
   for (const int k : {8, 12, 16, 24})
     for (const ConvCase& c : layers_of_network({5, 4, 9}, k)) cases.push_back(c);
-  for (const Precision p : all_precisions) check_all(cases, p);
+  for (const Precision p : kAllPrecisions) check_all(cases, p);
 }
 
 TEST_CASE("5x5x5 and 9x9x9 convolutions on the device equal the plain loops at odd sizes") {
@@ -191,7 +191,7 @@ TEST_CASE("5x5x5 and 9x9x9 convolutions on the device equal the plain loops at o
     cases.push_back({{3, 4, 27}, 64, 1, kernel, true, true});
   }
   check_all(cases);
-  for (const Precision p : on_tensor_cores)
+  for (const Precision p : kOnTensorCores)
     check_all({{{9, 5, 11}, 1, 8, 5, false, true}, {{9, 5, 11}, 8, 1, 9, true, true, true}}, p);
 }
 
@@ -200,7 +200,7 @@ TEST_CASE("convolutions behind PReLU on the device equal the plain loops") {
   for (const int kernel : {1, 3})
     for (const auto& [ci, co] : {std::pair{12, 12}, {56, 12}, {12, 56}, {64, 64}, {20, 28}, {8, 1}})
       cases.push_back({{5, 9, 10}, ci, co, kernel, true, true, true});
-  for (const Precision p : all_precisions) check_all(cases, p);
+  for (const Precision p : kAllPrecisions) check_all(cases, p);
 }
 
 TEST_CASE("PReLU and the sum behind a norm on the device equal the plain loops") {
@@ -213,7 +213,7 @@ TEST_CASE("PReLU and the sum behind a norm on the device equal the plain loops")
   const std::vector<float> scale = normal_numbers(n_patches * x.count, random),
                            shift = normal_numbers(n_patches * x.count, random), slope = normal_numbers(x.count, random);
   const OnDevice<float> device_scale(scale), device_shift(shift), device_slope(slope);
-  for (const Precision p : all_precisions)
+  for (const Precision p : kAllPrecisions)
     for (const bool in_place : {false, true}) {
       INFO(cuda::to_string(p) << (in_place ? ", in place" : ""));
       const std::vector<float> before =
@@ -295,7 +295,7 @@ TEST_CASE("precisions are refused where the device has no tensor cores for them"
     emulation::settings().major = major;
     emulation::settings().minor = minor;
     int taken = 0;
-    for (const Precision p : all_precisions) {
+    for (const Precision p : kAllPrecisions) {
       const char* why = api().supports(shape, p);
       if (why) CHECK_THAT(std::string(why), ContainsSubstring(cuda::to_string(p)));
       taken += !why;

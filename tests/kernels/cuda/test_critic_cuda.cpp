@@ -325,7 +325,7 @@ TEST_CASE("the critic's penalty on the device, and what is done to rows of numbe
     REQUIRE(ops().fill(count, -1.5f, copied.data(), nullptr) == Result::ok);
     CHECK(copied.back() == std::vector<float>(a.size(), -1.5f));
 
-    const Guarded<double> partial(cuda::square_parts, kNaN);
+    const Guarded<double> partial(cuda::kSquareParts, kNaN);
     const OnDevice<cuda::StepSums> sums(std::vector<cuda::StepSums>{{1.0, 2.0, kNaN}});
     const auto squares_of = [&] {
       REQUIRE(api().training.sum_of_squares(from.data(), count, partial.data(), sums.data(), nullptr) == Result::ok);

@@ -1,5 +1,6 @@
 // The emulation of CUDA itself: execution, warp collectives, atomics and tensor-core instructions do what CUDA's do.
-// See also test_emulation_runtime.cpp and test_emulation_faults.cpp.
+// See also test_emulation_runtime.cpp and test_emulation_faults.cpp. Over 500 lines: one small kernel for each thing that
+// CUDA promises.
 #include <algorithm>
 #include <cmath>
 #include <cstring>

@@ -26,7 +26,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int64_t n_steps = 8;
+constexpr int64_t kNSteps = 8;
 // As the schedule below has it: 4 alone, 2 before each of the generator, 3 more after each third.
 const std::string all_turns = "ccccccgccgccgcccccgccgccgcccccgccg";
 
@@ -45,7 +45,7 @@ Job fake_job() {
 
 LoopOptions options() {
   LoopOptions o;
-  o.steps = n_steps;
+  o.steps = kNSteps;
   o.average = 0.9;
   o.schedule.rate = 0.01;
   o.validate_every = 2;
@@ -109,7 +109,7 @@ std::vector<int64_t> places_of(char turn) {
 void whole_log(const fs::path& run) {
   CHECK(steps_in(run / "log.jsonl", "critic") == places_of('c'));
   CHECK(steps_in(run / "log.jsonl", "generator") == places_of('g'));
-  CHECK(steps_in(run / "log.jsonl", "validation").size() == n_steps / 2);
+  CHECK(steps_in(run / "log.jsonl", "validation").size() == kNSteps / 2);
   const auto csv = lines(run / "csv" / "critic_wasserstein.csv");
   CHECK(csv.size() == places_of('c').size() + 1);
   CHECK(csv[0] == "Wall time,Step,Value");
@@ -134,7 +134,7 @@ TEST_CASE("whose turn it is") {
     }
     return text;
   };
-  CHECK(turns({4, 2, 3, 3}, n_steps) == all_turns);
+  CHECK(turns({4, 2, 3, 3}, kNSteps) == all_turns);
   CHECK(turns({0, 1, 0, 9}, 3) == "cgcgcg");
   CHECK(turns({1, 1, 1, 1}, 3) == "ccgccgccg");
   CHECK(turns({0, 3, 2, 0}, 2) == "cccgcccg");
@@ -174,10 +174,10 @@ TEST_CASE("a run against a critic: turns, weights, records") {
   whole_log(folder / "run");
 
   const nlohmann::json provenance = load_weights(folder / "run" / "last.bin").provenance;
-  CHECK(provenance.at("steps") == n_steps);
-  CHECK(provenance.at("gan") == nlohmann::json{{"critic_steps", 26}, {"generator_steps", n_steps}});
+  CHECK(provenance.at("steps") == kNSteps);
+  CHECK(provenance.at("gan") == nlohmann::json{{"critic_steps", 26}, {"generator_steps", kNSteps}});
   const Checkpoint state = state_of(folder / "run");
-  CHECK((state.state.step == n_steps && state.gan->critic.optimiser.step == 26));
+  CHECK((state.state.step == kNSteps && state.gan->critic.optimiser.step == 26));
 
   const std::set<std::string> common{"kind", "step", "wall_time", "critic_steps", "generator_steps"};
   for (const std::string& line : lines(folder / "run" / "log.jsonl")) {

@@ -1,5 +1,5 @@
 // The run around the steps of training: checkpoints, resuming, logs, curves. The engine is a stand-in whose numbers
-// depend on all that a checkpoint must keep.
+// depend on all that a checkpoint must keep. Over 500 lines, because every test is a run of that stand-in.
 #include <sys/resource.h>
 
 #include <algorithm>
