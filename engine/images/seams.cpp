@@ -21,7 +21,7 @@ Seams measure_seams(const Volume& reference, const Volume& test, int stride, flo
     throw Error(Status::bad_usage, fmt::format("a distance of {} between patch borders makes no sense; the default "
                                                "patches meet every 64 voxels",
                                                stride));
-  const auto [d, h, w] = reference.size;
+  const int d = reference.size.d, h = reference.size.h, w = reference.size.w;
   const ptrdiff_t steps[3] = {ptrdiff_t{h} * w, w, 1};
   std::vector<Jumps> border(static_cast<size_t>(d)), other(static_cast<size_t>(d));  // of each slice
 #pragma omp parallel for schedule(static)

@@ -12,7 +12,8 @@ namespace sr {
 // themselves.
 struct ScanName {
   ScanName() = default;  // none: something that is not wanted
-  ScanName(std::filesystem::path given);
+  ScanName(std::filesystem::path given);  // NOLINT(google-explicit-constructor)
+  // NOLINTNEXTLINE(google-explicit-constructor)
   ScanName(const char* given) : ScanName(std::filesystem::path(given)) {}
 
   std::filesystem::path path;  // as it was given

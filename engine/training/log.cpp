@@ -130,7 +130,7 @@ void Log::value(const std::string& tag, double time, int64_t step, double value)
   append(file, path, fmt::format("{}{:.6f},{},{}\n", fresh ? kCsvHeader : "", time, step, value));
 }
 
-void Log::note(const char* kind, int64_t step, nlohmann::ordered_json fields) {
+void Log::note(const char* kind, int64_t step, const nlohmann::ordered_json& fields) {
   nlohmann::ordered_json record = {{"kind", kind}, {"step", step}, {"wall_time", wall_time()}};
   record.update(fields);
   append(lines_, folder_ / "log.jsonl",

@@ -29,7 +29,7 @@ class Log {
   explicit Log(const std::filesystem::path& folder, int64_t last_step = 0);
 
   // Each is in the file when the call returns.
-  void note(const char* kind, int64_t step, nlohmann::ordered_json fields);
+  void note(const char* kind, int64_t step, const nlohmann::ordered_json& fields);
   // A record of figures after `fields`, each of which also goes to csv/<prefix><name>.csv.
   using Figures = std::vector<std::pair<const char*, double>>;
   void figures(const char* kind, int64_t step, const std::string& prefix, const Figures& figures,

@@ -316,9 +316,9 @@ TEST_CASE("every damaged field of a weights file is refused with a sentence that
       mentions(entry("dtype", dtype), t);
     for (const json& shape :
          {json(4), json({4, 1, 3, 3}), json({4, 1, 3, 3, -3}), json({4, 1, 3, 3, 3.0}), json({INT64_MAX, INT64_MAX, 4}),
-          json({1LL << 32, 1LL << 32}), json({0}), json({UINT64_MAX}), json(std::vector<int>(100, 1))})
+          json({1LL << 32, 1LL << 32}), json::array({0}), json::array({UINT64_MAX}), json(std::vector<int>(100, 1))})
       mentions(entry("shape", shape), t);
-    for (const json& offsets : {json(0), json({0}), json({0, 1, 2}), json({8, 0}), json({0, UINT64_MAX}),
+    for (const json& offsets : {json(0), json::array({0}), json({0, 1, 2}), json({8, 0}), json({0, UINT64_MAX}),
                                 json({-4, 428}), json({0, 1 << 30}), json({"0", "432"})})
       mentions(entry("data_offsets", offsets), t);
     for (const char* key : {"dtype", "shape", "data_offsets"})

@@ -78,7 +78,7 @@ TEST_CASE("sample n of the low grid lies at n N / M of the high one") {
   const auto [n, factor] = GENERATE(table<int, double>({{16, 2.0}, {17, 2.0}, {30, 1.5}, {31, 3.0}, {40, 1.25}}));
   CAPTURE(n, factor);
   Volume image({1, 1, n});
-  const auto wave = [n = n](double x) { return 3 + std::cos(2 * std::numbers::pi * 2 * x / n + 0.4); };
+  const auto wave = [length = n](double x) { return 3 + std::cos(2 * std::numbers::pi * 2 * x / length + 0.4); };
   for (int x = 0; x < n; ++x) image.at(0, 0, x) = static_cast<float>(wave(x));
   const Volume low = truncate_kspace(image, {factor, 1, 1});
   for (int x = 0; x < low.size.w; ++x)
