@@ -8,7 +8,7 @@ namespace sr::train {
 
 Data make_data(const DataOptions& options, Collective& collective) {
   SubjectList list = find_subjects(options.folder, options.patch);
-  const Split split = split_subjects(list.usable, options.validation, options.test, options.seed);
+  const Split split = split_subjects(list.usable, options.validation, options.test, options.seed, list.skipped);
   const auto those_in = [&](const std::vector<std::string>& names) {
     std::vector<Subject> subjects;
     for (const Subject& subject : list.usable)

@@ -68,26 +68,37 @@ std::vector<Subject> list_subjects(const fs::path& where) {
   return subjects;
 }
 
-Volume read_first_volume(const fs::path& path) {
-  return ScanReader(path).read(0);
+Volume read_first_volume(const fs::path& path, int64_t* n_nonfinite = nullptr) {
+  return ScanReader(path).read(0, n_nonfinite);
 }
 
 std::string size_text(Size3 s) {
   return fmt::format("{}x{}x{}", s.w, s.h, s.d);
 }
 
+// "" or why a scan teaches nothing and cannot be measured against: "its voxels are all 100".
+std::string check_contrast(const Volume& volume, int64_t n_nonfinite) {
+  if (n_nonfinite == volume.size.voxels()) return "none of its voxels is a finite number";
+  const auto [low, high] = std::ranges::minmax_element(volume.data);
+  return *low == *high ? fmt::format("its voxels are all {}", *low) : "";
+}
+
 // "" or why the subject cannot be trained on.
 std::string check_subject(const Subject& subject, int patch) {
   try {
-    const Volume high = read_first_volume(subject.high);
+    int64_t n_nonfinite = 0;
+    const Volume high = read_first_volume(subject.high, &n_nonfinite);
     const Size3 s = high.size;
     if (std::min({s.d, s.h, s.w}) < patch)
       return fmt::format("its {} voxels are less than a patch of {} on some axis", size_text(s), patch);
+    if (std::string reason = check_contrast(high, n_nonfinite); !reason.empty()) return reason;
     if (subject.low) {
-      const Volume low = read_first_volume(*subject.low);
+      const Volume low = read_first_volume(*subject.low, &n_nonfinite);
       if (!(low.size == s))
         return fmt::format("its low-resolution scan has {} voxels, not {}: both must be on one grid",
                            size_text(low.size), size_text(s));
+      if (const std::string reason = check_contrast(low, n_nonfinite); !reason.empty())
+        return fmt::format("its low-resolution scan {}: {}", subject.low->string(), reason);
     }
     return "";
   } catch (const Error& e) {
@@ -195,7 +206,7 @@ SubjectList find_subjects(const fs::path& where, int patch) {
 }
 
 Split split_subjects(const std::vector<Subject>& subjects, const std::string& validation, const std::string& test,
-                     uint64_t seed) {
+                     uint64_t seed, const std::vector<SkippedScan>& skipped) {
   std::vector<std::string> left;
   for (const Subject& subject : subjects) left.push_back(subject.name);
   const size_t n = left.size();
@@ -216,6 +227,11 @@ Split split_subjects(const std::vector<Subject>& subjects, const std::string& va
       const bool one_scan = is_scan_name(text);
       for (const std::string& name : one_scan ? std::vector{fs::path(text).filename().string()} : read_lines(text)) {
         const auto at = std::ranges::find(left, name);
+        const auto unusable =
+            std::ranges::find_if(skipped, [&](const SkippedScan& scan) { return scan.path.filename() == name; });
+        if (at == left.end() && unusable != skipped.end())
+          throw Error(Status::bad_usage, fmt::format("{} {}: {} cannot be used: {}; name another scan", option, text,
+                                                     name, unusable->reason));
         if (at == left.end())
           throw Error(
               Status::bad_usage,

@@ -37,8 +37,8 @@ struct SubjectList {
 
 // `where` is a folder (its scans, not those of folders within), one scan, or a text file: a path a line, or a
 // low-resolution and a high-resolution one with a tab between; relative to the file; # begins a comment. Every scan is
-// read once: one that cannot be, or is smaller than `patch` on some axis, is skipped. Throws Error{bad_input} where
-// none is left.
+// read once: one that cannot be, is smaller than `patch` on some axis, or holds one value everywhere, is skipped.
+// Throws Error{bad_input} where none is left.
 SubjectList find_subjects(const std::filesystem::path& where, int patch);
 
 // Names, each in one part.
@@ -47,9 +47,10 @@ struct Split {
 };
 
 // validation and test: a share of the subjects ("0.1", drawn by the seed, at least one where it is above 0), or a text
-// file with a name a line. Throws Error{bad_usage} for names that are not there, and where nobody is left to train on.
+// file with a name a line. Throws Error{bad_usage} for names that are not there, with the reason where they are among
+// `skipped`, and where nobody is left to train on.
 Split split_subjects(const std::vector<Subject>& subjects, const std::string& validation, const std::string& test,
-                     uint64_t seed);
+                     uint64_t seed, const std::vector<SkippedScan>& skipped = {});
 
 // Axis a of a patch (i, j, k) lies along axis order[a] of its scan.
 using AxisOrder = std::array<int, 3>;

@@ -440,6 +440,42 @@ TEST_CASE("lists name scans and pairs; what cannot be used is skipped and said")
   CHECK(message([&] { find_subjects(where / "absent", 8); }).find("no such folder") != std::string::npos);
 }
 
+TEST_CASE("a scan of one value, or of none, is skipped and said") {
+  const Folder folder("blank");
+  const auto filled = [&](const std::string& name, float value) {
+    const double mm[3] = {1, 1, 1};
+    ScanWriter writer(folder.path / name, kSize, mm, {});
+    Volume volume(kSize);
+    std::ranges::fill(volume.data, value);
+    writer.write(volume);
+    writer.commit();
+  };
+  filled("blank.nii", 0);
+  filled("constant.nii", 100);
+  filled("nan.nii.gz", std::nanf(""));
+  CHECK_THROWS_WITH(find_subjects(folder.path, 8),
+                    ContainsSubstring("none of its 3 scans can be used; the first, blank.nii: its voxels are "
+                                      "all 0"));
+  folder.scan("good.nii", kSize, 1);
+  folder.scan("high.nii", kSize, 2);
+  std::ofstream(folder.path / "list.txt") << "good.nii\nblank.nii\nconstant.nii\nnan.nii.gz\n"
+                                          << "constant.nii\thigh.nii\n";
+  const SubjectList list = find_subjects(folder.path / "list.txt", 8);
+  REQUIRE(list.usable.size() == 1);
+  CHECK(list.usable[0].name == "good.nii");
+  REQUIRE(list.skipped.size() == 4);
+  std::map<std::string, std::string> reasons;
+  for (const SkippedScan& scan : list.skipped) reasons[scan.path.filename().string()] = scan.reason;
+  CHECK(reasons.at("blank.nii") == "its voxels are all 0");
+  CHECK(reasons.at("constant.nii") == "its voxels are all 100");
+  CHECK(reasons.at("nan.nii.gz") == "none of its voxels is a finite number");
+  CHECK(reasons.at("high.nii").starts_with("its low-resolution scan "));
+  CHECK(reasons.at("high.nii").ends_with("constant.nii: its voxels are all 100"));
+
+  CHECK_THROWS_WITH(split_subjects(list.usable, "constant.nii", "", 1, list.skipped),
+                    "--val constant.nii: constant.nii cannot be used: its voxels are all 100; name another scan");
+}
+
 TEST_CASE("a scan that goes away in the middle of a run is named, each time") {
   const Folder folder("gone");
   folder.scan("a.nii", kSize, 1);
