@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t max_depth = 16, max_values = 1'000'000;
+constexpr size_t kMaxDepth = 16, kMaxValues = 1'000'000;
 
 // Looks at the events of a first pass that builds nothing. The library's parse with a callback could refuse as well,
 // but looks through all of an object's or a list's siblings whenever it ends: minutes for a header of 400 kB.
@@ -43,13 +43,13 @@ class Check final : public nlohmann::json_sax<json> {
 
  private:
   bool count() {
-    if (++n_values_ > max_values)
-      throw WeightsError(fmt::format("{}: its JSON has more than {} values", what_, max_values));
+    if (++n_values_ > kMaxValues)
+      throw WeightsError(fmt::format("{}: its JSON has more than {} values", what_, kMaxValues));
     return true;
   }
   bool open() {
-    if (keys_.size() == max_depth)
-      throw WeightsError(fmt::format("{}: its JSON is nested deeper than {} levels", what_, max_depth));
+    if (keys_.size() == kMaxDepth)
+      throw WeightsError(fmt::format("{}: its JSON is nested deeper than {} levels", what_, kMaxDepth));
     keys_.emplace_back();
     return count();
   }

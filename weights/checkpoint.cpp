@@ -40,7 +40,7 @@ bool starts_with(Bytes bytes, std::string_view text) {
   return bytes.size() >= text.size() && std::memcmp(bytes.data(), text.data(), text.size()) == 0;
 }
 
-constexpr std::string_view hdf5 = "\x89HDF", numpy = "\x93NUMPY";
+constexpr std::string_view kHdf5 = "\x89HDF", kNumpy = "\x93NUMPY";
 
 bool looks_like_pickle(Bytes bytes) {
   return bytes.size() >= 2 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5;  // the protocol
@@ -49,7 +49,7 @@ bool looks_like_pickle(Bytes bytes) {
 }  // namespace
 
 bool looks_foreign(Bytes start) {
-  return looks_like_zip(start) || looks_like_pickle(start) || starts_with(start, hdf5) || starts_with(start, numpy);
+  return looks_like_zip(start) || looks_like_pickle(start) || starts_with(start, kHdf5) || starts_with(start, kNumpy);
 }
 
 Checkpoint read_checkpoint(const std::filesystem::path& path) {
@@ -62,9 +62,9 @@ Checkpoint read_checkpoint(const std::filesystem::path& path) {
     out = read_torch_stream(bytes, where);
   } else if (looks_like_safetensors(bytes)) {
     out = read_safetensors(bytes, where);
-  } else if (starts_with(bytes, hdf5)) {
+  } else if (starts_with(bytes, kHdf5)) {
     throw WeightsError(fmt::format("{}: HDF5 (Keras) is not read; save the weights with numpy.savez instead", where));
-  } else if (starts_with(bytes, numpy)) {
+  } else if (starts_with(bytes, kNumpy)) {
     throw WeightsError(fmt::format("{}: holds a single array; save all of them with numpy.savez", where));
   } else {
     throw WeightsError(

@@ -27,8 +27,7 @@ std::vector<float> channels_first(const std::vector<float>& from, int64_t taps, 
   std::vector<float> to(from.size());
   for (int64_t tap = 0; tap < taps; ++tap)
     for (int64_t i = 0; i < ci; ++i)
-      for (int64_t o = 0; o < co; ++o)
-        to[static_cast<size_t>((o * ci + i) * taps + tap)] = from[static_cast<size_t>((tap * ci + i) * co + o)];
+      for (int64_t o = 0; o < co; ++o) to[(o * ci + i) * taps + tap] = from[(tap * ci + i) * co + o];
   return to;
 }
 

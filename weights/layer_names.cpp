@@ -8,7 +8,7 @@ namespace sr {
 namespace {
 
 // Longer words before the words they end in.
-constexpr std::pair<std::string_view, Part> part_words[] = {{"running_mean", Part::mean},
+constexpr std::pair<std::string_view, Part> kPartWords[] = {{"running_mean", Part::mean},
                                                             {"moving_mean", Part::mean},
                                                             {"mean", Part::mean},
                                                             {"moving_variance", Part::variance},
@@ -69,7 +69,7 @@ bool differ_by_number(const std::string& a, const std::string& b) {
 std::optional<LayerPart> split_name(const std::string& tensor_name) {
   std::string_view name = tensor_name;
   if (name.ends_with(":0")) name.remove_suffix(2);
-  for (const auto& [word, part] : part_words) {
+  for (const auto& [word, part] : kPartWords) {
     if (!name.ends_with(word)) continue;
     const std::string_view layer = name.substr(0, name.size() - word.size());
     if (layer.empty()) return LayerPart{"", part};

@@ -13,10 +13,10 @@ namespace sr {
 namespace {
 
 // Ample: a network of 64 x 64 units has 25,000 tensors of some 20 objects each. Bounds stack, memo and nodes.
-constexpr size_t max_objects = 1'000'000;
+constexpr size_t kMaxObjects = 1'000'000;
 
 std::string name_of(uint8_t op) {
-  for (const auto& [byte, name] : pickle::refused_names)
+  for (const auto& [byte, name] : pickle::kRefusedNames)
     if (byte == op) return name;
   return fmt::format("0x{:02x}", op);
 }
@@ -79,7 +79,7 @@ class PickleMachine {
   // --- the stack
 
   void push(Value v) {
-    if (stack_.size() >= max_objects) refuse("is too deep");
+    if (stack_.size() >= kMaxObjects) refuse("is too deep");
     stack_.push_back(v);
   }
   void push(Kind kind, int64_t integer = 0) {
@@ -89,7 +89,7 @@ class PickleMachine {
     push(v);
   }
   void push_node(Kind kind, std::string_view text, std::vector<Value> items = {}) {
-    if (tree_.nodes_.size() >= max_objects) refuse("holds too many objects");
+    if (tree_.nodes_.size() >= kMaxObjects) refuse("holds too many objects");
     Value v;
     v.kind = kind;
     v.node = static_cast<uint32_t>(tree_.nodes_.size());
@@ -121,7 +121,7 @@ class PickleMachine {
   // --- instructions with more to them
 
   void remember(uint64_t index) {
-    if (memo_.size() >= max_objects) refuse("remembers too many objects");
+    if (memo_.size() >= kMaxObjects) refuse("remembers too many objects");
     memo_[index] = top();
   }
   void recall(uint64_t index) {

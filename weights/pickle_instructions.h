@@ -50,7 +50,7 @@ enum Op : uint8_t {
 };
 
 // Names of those that are refused, so that the refusal can say which; the rest are given as a byte.
-constexpr std::pair<uint8_t, const char*> refused_names[] = {{'i', "INST"},
+constexpr std::pair<uint8_t, const char*> kRefusedNames[] = {{'i', "INST"},
                                                              {'o', "OBJ"},
                                                              {'P', "PERSID"},
                                                              {'p', "PUT"},

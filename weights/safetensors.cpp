@@ -16,9 +16,9 @@ using nlohmann::json;
 
 // A network of 64 blocks of 64 units has some 50,000 tensors and 7 MB of header. What bounds the memory of its parsed
 // form is the number of values (weights/bounded_json.h); this bounds names and texts.
-constexpr uint64_t max_header_bytes = 16 << 20;
+constexpr uint64_t kMaxHeaderBytes = 16 << 20;
 
-constexpr std::pair<const char*, ElementType> type_names[] = {
+constexpr std::pair<const char*, ElementType> kTypeNames[] = {
     {"F64", ElementType::f64}, {"F32", ElementType::f32},     {"F16", ElementType::f16}, {"BF16", ElementType::bf16},
     {"I64", ElementType::i64}, {"I32", ElementType::i32},     {"I16", ElementType::i16}, {"I8", ElementType::i8},
     {"U8", ElementType::u8},   {"BOOL", ElementType::boolean}};
@@ -31,7 +31,7 @@ uint64_t header_length(Bytes file) {
 
 ElementType type_of(const json& text, const std::string& where) {
   if (text.is_string())
-    for (const auto& [name, type] : type_names)
+    for (const auto& [name, type] : kTypeNames)
       if (text.get_ref<const std::string&>() == name) return type;
   throw WeightsError(fmt::format("{}: dtype {} is not one of F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL", where,
                                  shown(text.dump())));
@@ -94,7 +94,7 @@ std::map<std::string, std::string> parse_metadata(const json& fields, const std:
 }  // namespace
 
 bool looks_like_safetensors(Bytes file) {
-  return file.size() > 8 && file[8] == '{' && header_length(file) <= std::max<uint64_t>(max_header_bytes, file.size());
+  return file.size() > 8 && file[8] == '{' && header_length(file) <= std::max<uint64_t>(kMaxHeaderBytes, file.size());
 }
 
 Safetensors parse_safetensors(Bytes file, const std::string& where) {
@@ -104,9 +104,9 @@ Safetensors parse_safetensors(Bytes file, const std::string& where) {
   if (length > file.size() - 8)
     throw WeightsError(
         fmt::format("{}: its header claims {} bytes, but the file has only {}", where, length, file.size()));
-  if (length > max_header_bytes)
+  if (length > kMaxHeaderBytes)
     throw WeightsError(
-        fmt::format("{}: its header of {} bytes is longer than the {} that are read", where, length, max_header_bytes));
+        fmt::format("{}: its header of {} bytes is longer than the {} that are read", where, length, kMaxHeaderBytes));
   const json header =
       parse_json_object({reinterpret_cast<const char*>(file.data()) + 8, length}, fmt::format("{}: header", where));
 
@@ -140,7 +140,7 @@ std::string safetensors_header(const std::map<std::string, std::string>& metadat
                                const std::vector<SafetensorsEntry>& tensors) {
   std::string header = "{\"__metadata__\":" + json(metadata).dump();
   for (const SafetensorsEntry& entry : tensors) {
-    const auto* name = std::find_if(std::begin(type_names), std::end(type_names),
+    const auto* name = std::find_if(std::begin(kTypeNames), std::end(kTypeNames),
                                     [&](const auto& candidate) { return candidate.second == entry.type; });
     header += fmt::format(",{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}", json(entry.name).dump(),
                           name->first, fmt::join(entry.shape, ","), entry.begin, entry.end);

@@ -20,7 +20,7 @@ using Kind = PickleTree::Kind;
 using Value = PickleTree::Value;
 
 // 0x1950a86a20f9469cfc6c, as a pickle holds it.
-constexpr std::string_view stream_magic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
+constexpr std::string_view kStreamMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
 
 }  // namespace
 
@@ -59,7 +59,7 @@ Checkpoint read_torch_stream(Bytes file, const std::string& where) {
   size_t position = 0;
   const auto next = [&] { return read_pickle(file, position, torch_globals(), where); };
   const PickleTree magic = next();
-  if (magic.root().kind != Kind::big_integer || magic.text(magic.root()) != stream_magic)
+  if (magic.root().kind != Kind::big_integer || magic.text(magic.root()) != kStreamMagic)
     throw WeightsError(
         fmt::format("{}: is a pickle, but not one that torch.save wrote; save net.state_dict() with it", where));
   const PickleTree version = next();

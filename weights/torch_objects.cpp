@@ -13,12 +13,12 @@ namespace {
 using Kind = PickleTree::Kind;
 using Value = PickleTree::Value;
 
-constexpr std::string_view ordered_dict = "collections.OrderedDict";
-constexpr std::string_view rebuild_tensor = "torch._utils._rebuild_tensor";
-constexpr std::string_view rebuild_tensor_v2 = "torch._utils._rebuild_tensor_v2";
-constexpr std::string_view rebuild_parameter = "torch._utils._rebuild_parameter";
+constexpr std::string_view kOrderedDict = "collections.OrderedDict";
+constexpr std::string_view kRebuildTensor = "torch._utils._rebuild_tensor";
+constexpr std::string_view kRebuildTensorV2 = "torch._utils._rebuild_tensor_v2";
+constexpr std::string_view kRebuildParameter = "torch._utils._rebuild_parameter";
 
-constexpr std::pair<std::string_view, ElementType> storage_type_names[] = {
+constexpr std::pair<std::string_view, ElementType> kStorageTypeNames[] = {
     {"torch.DoubleStorage", ElementType::f64}, {"torch.FloatStorage", ElementType::f32},
     {"torch.HalfStorage", ElementType::f16},   {"torch.BFloat16Storage", ElementType::bf16},
     {"torch.LongStorage", ElementType::i64},   {"torch.IntStorage", ElementType::i32},
@@ -27,9 +27,9 @@ constexpr std::pair<std::string_view, ElementType> storage_type_names[] = {
 
 // Storages are numbered, and tensors named after their layers; a memoised text is recalled in two bytes, so the longest
 // that is ever copied has a bound.
-constexpr size_t max_key_length = 256, max_name_length = 1024;
+constexpr size_t kMaxKeyLength = 256, kMaxNameLength = 1024;
 // Letters of names and paths per byte of the file. A name stands in the file once, but may be read under several paths.
-constexpr size_t letters_per_byte = 16;
+constexpr size_t kLettersPerByte = 16;
 
 struct Storage {
   std::string key;
@@ -41,9 +41,9 @@ struct Storage {
 Storage parse_storage(const PickleTree& tree, Value id, const std::string& where) {
   const auto fields = id.kind == Kind::tuple ? tree.items(id) : std::span<const Value>();
   if (fields.size() >= 5 && tree.is_text(fields[0]) && tree.text(fields[0]) == "storage" &&
-      fields[1].kind == Kind::global && tree.is_text(fields[2]) && tree.text(fields[2]).size() <= max_key_length &&
+      fields[1].kind == Kind::global && tree.is_text(fields[2]) && tree.text(fields[2]).size() <= kMaxKeyLength &&
       fields[4].kind == Kind::integer)
-    for (const auto& [name, type] : storage_type_names) {
+    for (const auto& [name, type] : kStorageTypeNames) {
       if (tree.text(fields[1]) != name) continue;
       Storage storage{std::string(tree.text(fields[2])), type, 0, fields[4].integer};
       if (fields.size() == 5 || fields[5].kind != Kind::tuple) return storage;
@@ -64,7 +64,7 @@ class Collector {
         storage_bytes_(bytes),
         big_endian_(big_endian),
         elements_left_(file_size),
-        letters_left_(letters_per_byte * uint64_t{file_size}),
+        letters_left_(kLettersPerByte * uint64_t{file_size}),
         entries_left_(tree.n_items()),
         where_(where) {}
 
@@ -77,13 +77,13 @@ class Collector {
   }
 
  private:
-  static constexpr int max_depth = 8;
+  static constexpr int kMaxDepth = 8;
 
   [[noreturn]] void refuse(const std::string& why) const { throw WeightsError(fmt::format("{}: {}", where_, why)); }
 
   bool is_tensor(Value v) const {
-    return tree_.is_call(v, rebuild_tensor) || tree_.is_call(v, rebuild_tensor_v2) ||
-           tree_.is_call(v, rebuild_parameter);
+    return tree_.is_call(v, kRebuildTensor) || tree_.is_call(v, kRebuildTensorV2) ||
+           tree_.is_call(v, kRebuildParameter);
   }
   std::span<const Value> arguments(Value call) const { return tree_.items(tree_.items(call)[1]); }
 
@@ -122,8 +122,8 @@ class Collector {
   // Names are copied out of the tree, where one text may be the name of many things.
   std::string joined(const std::string& path, std::string_view name) {
     const size_t n = path.size() + name.size() + 1;
-    if (n > max_name_length)
-      refuse(fmt::format("has a name of {} letters, {}; names of up to {} are read", n, shown(name), max_name_length));
+    if (n > kMaxNameLength)
+      refuse(fmt::format("has a name of {} letters, {}; names of up to {} are read", n, shown(name), kMaxNameLength));
     if (n > letters_left_) refuse("repeats its names beyond the size of the file");
     letters_left_ -= n;
     return path.empty() ? std::string(name) : fmt::format("{}.{}", path, name);
@@ -140,11 +140,11 @@ class Collector {
     }
     if (!group.tensors.empty()) groups_.push_back(std::move(group));
     // The memo can make a dictionary its own grandchild, or one object many; each is visited once.
-    if (depth < max_depth)
+    if (depth < kMaxDepth)
       for (const auto& [name, value] : content)
         if (is_dict(value) && visited_.insert(value.node).second) visit(value, joined(path, name), depth + 1);
   }
-  bool is_dict(Value v) const { return v.kind == Kind::dict || tree_.is_call(v, ordered_dict); }
+  bool is_dict(Value v) const { return v.kind == Kind::dict || tree_.is_call(v, kOrderedDict); }
 
   std::vector<int64_t> integers(Value v, const std::string& what) const {
     std::vector<int64_t> out;
@@ -159,7 +159,7 @@ class Collector {
 
   NamedTensor tensor(Value v, const std::string& name) {
     const std::string what = "tensor " + shown(name);
-    for (int depth = 0; tree_.is_call(v, rebuild_parameter); ++depth) {
+    for (int depth = 0; tree_.is_call(v, kRebuildParameter); ++depth) {
       if (arguments(v).empty() || depth > 2) refuse(what + " is a parameter of nothing");
       v = arguments(v)[0];
     }
@@ -235,7 +235,7 @@ class Collector {
 
 std::span<const std::string_view> torch_globals() {
   static constexpr std::string_view names[] = {
-      ordered_dict,          rebuild_tensor,       rebuild_tensor_v2,   rebuild_parameter,       "torch.Size",
+      kOrderedDict,          kRebuildTensor,       kRebuildTensorV2,    kRebuildParameter,       "torch.Size",
       "torch.DoubleStorage", "torch.FloatStorage", "torch.HalfStorage", "torch.BFloat16Storage", "torch.LongStorage",
       "torch.IntStorage",    "torch.ShortStorage", "torch.CharStorage", "torch.ByteStorage",     "torch.BoolStorage"};
   return names;

@@ -113,7 +113,7 @@ class CudaBackend : public Backend {
   std::unique_ptr<DeviceLane> make_lane(int device, const BackendOptions& options) {
     cuda::DeviceInfo info{};
     require(api_, api_.device_info(device, &info));
-    const int64_t free_for_patches = info.free_memory - volumes_reserve;
+    const int64_t free_for_patches = info.free_memory - kVolumesReserve;
     const int64_t room = options.max_memory > 0 ? std::min(options.max_memory, free_for_patches) : free_for_patches;
     const int64_t fit = room / patch_bytes();
     if (fit < 1)
@@ -196,7 +196,7 @@ class CudaBackend : public Backend {
     });
   }
 
-  static constexpr int64_t volumes_reserve = int64_t{512} << 20;
+  static constexpr int64_t kVolumesReserve = int64_t{512} << 20;
 
   const Api& api_;
   const Network& network_;

@@ -41,14 +41,14 @@ class LineResampler {
         part_(part),
         to_kspace_(n_in, Direction::forward),
         to_image_(n_out, Direction::inverse),
-        block_(static_cast<size_t>(n_lines * std::max(n_in, n_out))),
+        block_(static_cast<size_t>(kNLines * std::max(n_in, n_out))),
         spectrum_(static_cast<size_t>(n_in)),
         kept_(static_cast<size_t>(n_out)) {}
 
   template <class In, class Out>
   void run(const In* in, Lines from, Out* out, Lines to) {
-    for (int first = 0; first < from.count; first += n_lines) {
-      const int n = std::min(n_lines, from.count - first);
+    for (int first = 0; first < from.count; first += kNLines) {
+      const int n = std::min(kNLines, from.count - first);
       const In* source = in + first * from.line;
       Out* target = out + first * to.line;
       for (int s = 0; s < n_in_; ++s)
@@ -62,7 +62,7 @@ class LineResampler {
 
  private:
   // Neighbouring lines share cache lines when they run along y or z, so they are taken eight at a time.
-  static constexpr int n_lines = 8;
+  static constexpr int kNLines = 8;
 
   ComplexDouble* line(int l) { return block_.data() + static_cast<ptrdiff_t>(l) * std::max(n_in_, n_out_); }
 

@@ -32,7 +32,7 @@ std::array<double, kWindow> gaussian_window() {
 // inside the slice count, so no border rule is needed.
 class Ssim {
  public:
-  explicit Ssim(int columns) : columns_(columns), vertical_(static_cast<size_t>(n_maps * columns)) {}
+  explicit Ssim(int columns) : columns_(columns), vertical_(static_cast<size_t>(kNMaps * columns)) {}
 
   // Over windows whose centre lies in the mask (voxels other than 0), where there is one.
   double mean(Slice& x, Slice& y, Slice* mask, double data_range) {
@@ -46,7 +46,7 @@ class Ssim {
   }
 
  private:
-  static constexpr int n_maps = 5;
+  static constexpr int kNMaps = 5;
   double* map(int m) { return vertical_.data() + static_cast<ptrdiff_t>(m) * columns_; }
 
   // Rows r .. r + 10 of both slices, weighted and summed.
@@ -71,8 +71,8 @@ class Ssim {
     const double c1 = std::pow(0.01 * data_range, 2), c2 = std::pow(0.03 * data_range, 2);
     for (int c = 0; c <= columns_ - kWindow; ++c) {
       if (mask && mask[c] == 0) continue;
-      double mean[n_maps] = {};
-      for (int m = 0; m < n_maps; ++m)
+      double mean[kNMaps] = {};
+      for (int m = 0; m < kNMaps; ++m)
         for (int i = 0; i < kWindow; ++i) mean[m] += weights_[i] * map(m)[c + i];
       const auto [ux, uy, uxx, uyy, uxy] = mean;
       const double vx = uxx - ux * ux, vy = uyy - uy * uy, vxy = uxy - ux * uy;

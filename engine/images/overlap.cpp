@@ -10,12 +10,12 @@
 namespace sr {
 namespace {
 
-constexpr float largest_label = 16777216;  // 2^24
-constexpr size_t most_labels = 65536;
+constexpr float kLargestLabel = 16777216;  // 2^24
+constexpr size_t kMostLabels = 65536;
 
 int32_t label_at(const Volume& volume, size_t i, const char* name) {
   const float v = volume.data[i];
-  if (!(std::abs(v) <= largest_label) || v != std::nearbyint(v))
+  if (!(std::abs(v) <= kLargestLabel) || v != std::nearbyint(v))
     throw Error(Status::bad_input, fmt::format("the {} labels hold {}, which is no whole number: they are no "
                                                "segmentation, or were interpolated other than nearest",
                                                name, v));
@@ -32,9 +32,9 @@ std::vector<LabelOverlap> label_overlap(const Volume& reference, const Volume& t
   std::map<int32_t, LabelOverlap> found;
   const auto of = [&](int32_t label) -> LabelOverlap& {
     const auto [at, fresh] = found.try_emplace(label, LabelOverlap{label, 0, 0, 0});
-    if (found.size() > most_labels)
+    if (found.size() > kMostLabels)
       throw Error(Status::bad_input,
-                  fmt::format("there are more than {} labels; this is an image, no segmentation", most_labels));
+                  fmt::format("there are more than {} labels; this is an image, no segmentation", kMostLabels));
     return at->second;
   };
   // Neighbours mostly carry the same label: the last two entries are kept at hand.

@@ -227,15 +227,15 @@ Split split_subjects(const std::vector<Subject>& subjects, const std::string& va
       const bool one_scan = is_scan_name(text);
       for (const std::string& name : one_scan ? std::vector{fs::path(text).filename().string()} : read_lines(text)) {
         const auto at = std::ranges::find(left, name);
-        const auto unusable =
-            std::ranges::find_if(skipped, [&](const SkippedScan& scan) { return scan.path.filename() == name; });
-        if (at == left.end() && unusable != skipped.end())
-          throw Error(Status::bad_usage, fmt::format("{} {}: {} cannot be used: {}; name another scan", option, text,
-                                                     name, unusable->reason));
-        if (at == left.end())
+        if (at == left.end()) {
+          const auto why =
+              std::ranges::find_if(skipped, [&](const SkippedScan& scan) { return scan.path.filename() == name; });
           throw Error(
               Status::bad_usage,
-              fmt::format("{} {}: {} is no usable scan of --data, or in another part already", option, text, name));
+              fmt::format("{} {}: {} {}", option, text, name,
+                          why == skipped.end() ? "is no usable scan of --data, or in another part already"
+                                               : fmt::format("cannot be used: {}; name another scan", why->reason)));
+        }
         part.push_back(name);
         left.erase(at);
       }
