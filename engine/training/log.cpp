@@ -161,6 +161,8 @@ void Log::validation(int64_t step, const Validation& v, const Figures& figures, 
     fields[name] = number;
     value(std::string("validation_") + name, time, step, number);
   }
+  for (const UnmeasuredScan& scan : v.skipped)
+    fields["skipped"].push_back({{"name", scan.name}, {"reason", scan.reason}});
   if (v.scans.empty()) return note("validation", step, fields);
   nlohmann::ordered_json scans = nlohmann::ordered_json::array();
   for (const ScanScore& scan : v.scans) {

@@ -1,7 +1,10 @@
 #include "engine/training/validate.h"
 
+#include <fmt/core.h>
+
 #include <utility>
 
+#include "engine/base/status.h"
 #include "engine/images/metrics.h"
 
 namespace sr::train {
@@ -30,15 +33,24 @@ void add(Score& sum, const Score& score, double share) {
 Validation Validator::operator()(const Weights& weights, const Progress& progress) {
   Validation validation;
   Restorer restorer(weights, options_);
-  const double share = 1 / static_cast<double>(scans_.count);
   for (size_t i = 0; i < scans_.count; ++i) {
-    const ScanPair scan = scans_.scan(i);
-    Intensity intensity;
-    const Volume restored = restorer.restore(scan.low, progress, &intensity);
-    if (inputs_.size() == i) inputs_.push_back(score_of(scan, scan.low, intensity));
-    validation.scans.push_back({scan.name, score_of(scan, restored, intensity), inputs_[i]});
-    add(validation.result, validation.scans.back().result, share);
-    add(validation.input, inputs_[i], share);
+    std::string name = fmt::format("validation scan {}", i + 1);  // until it has been read
+    try {
+      const ScanPair scan = scans_.scan(i);
+      name = scan.name;
+      Intensity intensity;
+      const Volume restored = restorer.restore(scan.low, progress, &intensity);
+      if (!inputs_[i]) inputs_[i] = score_of(scan, scan.low, intensity);
+      validation.scans.push_back({name, score_of(scan, restored, intensity), *inputs_[i]});
+    } catch (const Error& e) {
+      if (e.status != Status::bad_input) throw;  // an interruption, memory: not this scan's fault
+      validation.skipped.push_back({name, e.what()});
+    }
+  }
+  const double share = 1 / static_cast<double>(validation.scans.size());
+  for (const ScanScore& scan : validation.scans) {
+    add(validation.result, scan.result, share);
+    add(validation.input, scan.input, share);
   }
   return validation;
 }

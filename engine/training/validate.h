@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,9 +22,14 @@ struct ScanScore {
   Score result, input;  // of the restored scan; of the interpolated one, what doing nothing gives
 };
 
+struct UnmeasuredScan {
+  std::string name, reason;
+};
+
 struct Validation {
   std::vector<ScanScore> scans;
-  Score result, input;  // means over the scans
+  Score result, input;                  // means over the scans; 0 where there are none
+  std::vector<UnmeasuredScan> skipped;  // a scan that was fine at the start and is gone, or cannot be measured against
 };
 
 struct ScanPair {
@@ -40,13 +46,14 @@ struct ScanList {
 class Validator {
  public:
   Validator(ScanList scans, const RestoreOptions& options) : scans_(std::move(scans)), options_(options) {}
+  // A scan that cannot be read or measured now is skipped, so that it does not end a training of days.
   // progress: after each patch of each scan; false ends it with Error{interrupted}.
   Validation operator()(const Weights& weights, const Progress& progress);
 
  private:
   ScanList scans_;
   RestoreOptions options_;
-  std::vector<Score> inputs_;  // they do not change
+  std::vector<std::optional<Score>> inputs_ = std::vector<std::optional<Score>>(scans_.count);  // they do not change
 };
 
 }  // namespace sr::train

@@ -152,6 +152,7 @@ class GanRun {
     fetch();
     std::optional<Validation> scans;
     if (job_.validate && !(scans = validate_unless_stopped(job_, c_))) return false;
+    if (scans) warn_of_skipped(line_, place(c_), *scans);
     GanState& gan = *c_.gan;
     // Since the validation before, or the beginning, there was a step of the generator, and before that of the critic.
     const double wasserstein = gan.wasserstein_sum / static_cast<double>(std::max<int64_t>(gan.wasserstein_count, 1));

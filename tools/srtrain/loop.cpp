@@ -114,7 +114,8 @@ class Run {
     const Validation& v = *done;
     c_.validated_step = c_.state.step;
     log_.validation(c_.state.step, v);
-    const bool best = !c_.best_mse || v.result.mse < *c_.best_mse;
+    warn_of_skipped(line_, fmt::format("step {}", c_.state.step), v);
+    const bool best = !v.scans.empty() && (!c_.best_mse || v.result.mse < *c_.best_mse);
     if (best) {
       c_.best_mse = v.result.mse;
       c_.best_step = c_.state.step;

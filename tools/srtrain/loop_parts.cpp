@@ -42,6 +42,11 @@ void StepLine::say(const std::string& line) {
   note(line);
 }
 
+void StepLine::warn(const std::string& line) {
+  end();
+  note(line);
+}
+
 void StepLine::end() {
   if (open_) note("");
   open_ = false;
@@ -62,7 +67,13 @@ std::optional<Validation> validate_unless_stopped(const Job& job, const Checkpoi
   }
 }
 
+void warn_of_skipped(StepLine& line, const std::string& place, const Validation& validation) {
+  for (const UnmeasuredScan& scan : validation.skipped)
+    line.warn(fmt::format("srtrain: warning: {}: {} is left out of the validation: {}", place, scan.name, scan.reason));
+}
+
 std::string summary(const Validation& v) {
+  if (v.scans.empty()) return "no scan could be validated";
   return fmt::format("validation PSNR {:.3f} dB (input {:.3f}), SSIM {:.4f} ({:.4f}), MSE {:.4g}", v.result.psnr,
                      v.input.psnr, v.result.ssim, v.input.ssim, v.result.mse);
 }

@@ -40,6 +40,8 @@ class StepLine {
   void draw(const std::string& line);
   // A line that stays, above the one that is redrawn.
   void say(const std::string& line);
+  // The same, of a quiet run as well.
+  void warn(const std::string& line);
 
  private:
   void end();
@@ -55,6 +57,9 @@ void update_average(std::vector<double>& average, const std::vector<float>& row,
 
 // Empty where `stop` cut it short.
 std::optional<Validation> validate_unless_stopped(const Job& job, const Checkpoint& checkpoint);
+
+// Warnings, also of a quiet run: each scan that the validation after `place`, such as "step 100", had to skip.
+void warn_of_skipped(StepLine& line, const std::string& place, const Validation& validation);
 
 // "validation PSNR 32.105 dB (input 30.2), SSIM 0.9512 (0.93), MSE 0.0123"
 std::string summary(const Validation& validation);

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <limits>
 #include <sstream>
+#include <utility>
 
 #include "engine/base/status.h"
 #include "engine/images/intensity.h"
@@ -486,6 +487,50 @@ TEST_CASE("scores of whole scans") {
   const double b = measure_intensity(weights.normalization, pair.low).b;
   CHECK(v.result.mse == Approx(9 / (b * b)).epsilon(1e-3));
   CHECK(refusal([&] { validator(weights, [](int, int) { return false; }); }).status == Status::interrupted);
+
+  // One that is gone and one that cannot be measured against (every slice across k is constant) are not in the means.
+  ScanPair slices{"slices.nii", pair.low, pair.high};
+  for (int z = 0; z < 12; ++z)
+    for (int at = 0; at < 13 * 14; ++at)
+      slices.high.data[static_cast<size_t>(z * 13 * 14 + at)] = static_cast<float>(z);
+  Validator with_bad_ones({3,
+                           [&](size_t i) {
+                             if (i == 0) throw Error(Status::bad_input, "gone.nii: cannot be read");
+                             return i == 1 ? slices : pair;
+                           }},
+                          restore);
+  for (int time = 0; time < 2; ++time) {
+    const Validation rest = with_bad_ones(weights, [](int, int) { return true; });
+    REQUIRE(rest.scans.size() == 1);
+    CHECK(rest.scans[0].name == "a.nii");
+    CHECK(rest.result.psnr == v.result.psnr);
+    CHECK(rest.input.mse == v.input.mse);
+    REQUIRE(rest.skipped.size() == 2);
+    CHECK(rest.skipped[0].reason == "gone.nii: cannot be read");
+    CHECK(rest.skipped[1].name == "slices.nii");
+    CHECK_THAT(rest.skipped[1].reason, ContainsSubstring("constant"));
+  }
+  Validator out_of_memory({1, [](size_t) -> ScanPair { throw Error(Status::resource_error, "no memory"); }}, restore);
+  CHECK(refusal([&] { out_of_memory(weights, [](int, int) { return true; }); }).status == Status::resource_error);
+}
+
+TEST_CASE("a validation without a scan that can be measured does not end the training, and chooses nothing") {
+  TemporaryFolder folder;
+  FakeEngine engine;
+  Job job = fake_job();
+  bool broken = true;
+  job.validate = [&](const Weights& weights, const Progress& progress) {
+    Validation v = fake_validation(weights, progress);
+    if (std::exchange(broken, false))
+      v = {.scans = {}, .result = {}, .input = {}, .skipped = {{"b.nii", "it is blank"}}};
+    return v;
+  };
+  start(folder / "run", engine, options(20), job);
+  CHECK(load_weights(folder / "run" / "best.bin").provenance.at("steps") == 20);
+  const auto log = lines(folder / "run" / "log.jsonl");
+  CHECK(std::ranges::count_if(log, [](const std::string& line) {
+          return line.find("\"skipped\":[{\"name\":\"b.nii\",\"reason\":\"it is blank\"}]") != std::string::npos;
+        }) == 1);
 }
 
 TEST_CASE("the command line") {
