@@ -11,6 +11,8 @@ namespace {
 
 constexpr const char* kConvertAgain = "the header is damaged: convert the scan again from its source";
 constexpr const char* kNoMatter = "this does not affect the result";
+constexpr int kFirstCiftiIntent = 3000, kLastCiftiIntent = 3099;  // the standard sets this range aside for CIFTI
+constexpr int kCiftiExtension = 32;                               // NIFTI_ECODE_CIFTI
 
 void error(Findings& findings, std::string message, std::string fix = kConvertAgain) {
   findings.push_back({Level::error, std::move(message), std::move(fix)});
@@ -198,6 +200,22 @@ void check_units(const ScanHeader& header, Findings& findings) {
   }
 }
 
+constexpr const char* kGiveScan = "give the scan itself; this program restores images of intensities";
+
+// Labels are only warned of: evaluate and its masks read them.
+void check_intent(const ScanHeader& header, Findings& findings) {
+  const int64_t code = header.fields.intent_code;
+  const char* vectors = code == NIFTI_INTENT_DISPVECT ? "a deformation field" : "a field of vectors";
+  if (code == NIFTI_INTENT_DISPVECT || code == NIFTI_INTENT_VECTOR)
+    return error(findings, fmt::format("holds {} (intent {}), no scan", vectors, code), kGiveScan);
+  if (code >= kFirstCiftiIntent && code <= kLastCiftiIntent)
+    return error(findings, fmt::format("is a CIFTI file (intent {}), a matrix over brain locations, no scan", code),
+                 kGiveScan);
+  if (code == NIFTI_INTENT_LABEL)
+    warning(findings, "holds labels (intent 1002), no intensities",
+            "restoring them would make labels that do not exist");
+}
+
 bool has_error(const Findings& findings) {
   for (const Finding& finding : findings) {
     if (finding.level == Level::error) return true;
@@ -237,7 +255,14 @@ std::optional<ScanHeader> check_header(std::span<const std::byte> first_bytes, F
   check_qform(*header, findings);
   check_sform(*header, findings);
   check_units(*header, findings);
+  check_intent(*header, findings);
   return header;
+}
+
+void check_extensions(const std::vector<Extension>& extensions, Findings& findings) {
+  for (const Extension& extension : extensions)
+    if (extension.code == kCiftiExtension)
+      return error(findings, "is a CIFTI file (extension 32), a matrix over brain locations, no scan", kGiveScan);
 }
 
 VoxelExtent voxel_extent(const ScanHeader& header) {

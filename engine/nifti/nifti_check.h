@@ -36,6 +36,9 @@ std::optional<HeaderKind> identify_header(std::span<const std::byte> first_bytes
 // finding is an error.
 std::optional<ScanHeader> check_header(std::span<const std::byte> first_bytes, Findings& findings);
 
+// A CIFTI file says what it is in an extension, whatever its intent says: that is an error.
+void check_extensions(const std::vector<Extension>& extensions, Findings& findings);
+
 // Where the voxels lie in the file that holds them.
 struct VoxelExtent {
   int64_t offset, bytes;

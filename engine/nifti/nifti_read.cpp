@@ -126,6 +126,7 @@ ScanReader::Impl::Impl(const ScanName& given) : name(given) {
     refuse_or_warn(header_path);
   }
   extensions = read_extensions(*source, header, findings);
+  check_extensions(extensions, findings);
   refuse_or_warn(header_path);
   if (header.kind.single_file) {
     voxels = std::move(source);

@@ -57,6 +57,7 @@ std::string read_or_refuse(const TemporaryFolder& folder, const Bytes& bytes, co
 enum : size_t {
   kSizeofHdr = 0,
   kDim = 40,
+  kIntent = 68,
   kDatatype = 70,
   kBitpix = 72,
   kPixdim = 76,
@@ -120,6 +121,11 @@ TEST_CASE("each damaged field of a NIfTI-1 header is named") {
       {"inter NaN", [](Bytes& b) { put(b, kSlope, 2.0f), put(b, kInter, kNan); }, "scl_inter"},
       {"slope and inter NaN, as nibabel writes them", [](Bytes& b) { put(b, kSlope, kNan), put(b, kInter, kNan); }, ""},
       {"units", [](Bytes& b) { put(b, kUnits, '\xff'); }, ""},
+      {"intent: labels", [](Bytes& b) { put(b, kIntent, int16_t{1002}); }, ""},
+      {"intent: deformation", [](Bytes& b) { put(b, kIntent, int16_t{1006}); }, "holds a deformation field"},
+      {"intent: vectors", [](Bytes& b) { put(b, kIntent, int16_t{1007}); }, "holds a field of vectors"},
+      {"intent: first of CIFTI", [](Bytes& b) { put(b, kIntent, int16_t{3000}); }, "is a CIFTI file (intent 3000)"},
+      {"intent: last of CIFTI", [](Bytes& b) { put(b, kIntent, int16_t{3099}); }, "is a CIFTI file (intent 3099)"},
       {"qform_code", [](Bytes& b) { put(b, kQformCode, int16_t{77}); }, ""},
       {"quaternion NaN", [](Bytes& b) { put(b, kQformCode, int16_t{1}), put(b, kQuatern, kNan); }, "qform"},
       {"quaternion too long", [](Bytes& b) { put(b, kQformCode, int16_t{1}), put(b, kQuatern, 9.0f); }, ""},
@@ -193,6 +199,26 @@ TEST_CASE("what is not supported is refused by name") {
   CHECK_THAT(read_or_refuse(kGolden / "refused_rgb24.nii"), ContainsSubstring("rgb24"));
   CHECK_THAT(read_or_refuse(kGolden / "refused_analyze.hdr"), ContainsSubstring("ANALYZE 7.5"));
   CHECK_THAT(read_or_refuse(kGolden / "refused_analyze.img"), ContainsSubstring("ANALYZE 7.5"));
+}
+
+TEST_CASE("intents beside those of other kinds are scans; a CIFTI extension is refused whatever the intent") {
+  const TemporaryFolder folder;
+  Bytes bytes = test::read_bytes(kGolden / "int16.nii");
+  for (const int16_t code : {int16_t{1005}, int16_t{1008}, int16_t{2999}, int16_t{3100}}) {
+    CAPTURE(code);
+    put(bytes, kIntent, code);
+    CHECK(read_or_refuse(folder, bytes) == "");
+    CHECK(ScanReader(folder / "scan.nii").warnings().empty());
+  }
+  Bytes extended(bytes.begin(), bytes.begin() + 348);
+  put(extended, kVoxOffset, 368.0f);
+  extended.insert(extended.end(), {1, 0, 0, 0});  // an extension follows: 16 bytes, 8 of them its own header
+  extended.resize(368);
+  put(extended, 352, int32_t{16}), put(extended, 356, int32_t{6});  // a comment
+  extended.insert(extended.end(), bytes.begin() + 352, bytes.end());
+  CHECK(read_or_refuse(folder, extended) == "");
+  put(extended, 356, int32_t{32});
+  CHECK_THAT(read_or_refuse(folder, extended), ContainsSubstring("is a CIFTI file (extension 32)"));
 }
 
 TEST_CASE("files that are no files") {
